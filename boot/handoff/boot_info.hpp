@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The record the loader (boot/efi) leaves for the hypervisor (hv/init): a versioned ABI, <cstdint> only.
 //
-// At entry: long mode, interrupts off, RDI = the record's physical address as a pointer that is valid under the loader's
-// page tables. Those map: all physical memory below physical_limit one to one at virtual = physical and again at
-// kDirectMapBase + physical (2 MiB or 1 GiB pages, writable), and hv.elf's segments at their linked addresses (kImageBase
-// upwards). The stack is boot_stack_top (direct-map address), 64 KiB. Everything the record points to lies in memory whose
-// map entry is Loader or Image; the hypervisor may reuse Loader memory once it has copied what it needs.
+// At entry: long mode, interrupts off, RDI = the record's physical address as a pointer that is valid under
+// the loader's page tables. Those map: all physical memory below physical_limit one to one at virtual =
+// physical and again at kDirectMapBase + physical (2 MiB or 1 GiB pages, writable), and hv.elf's segments at
+// their linked addresses (kImageBase upwards). The stack is boot_stack_top (direct-map address), 64 KiB.
+// Everything the record points to lies in memory whose map entry is Loader or Image; the hypervisor may reuse
+// Loader memory once it has copied what it needs.
 #pragma once
 #include <cstdint>
 
@@ -23,9 +24,9 @@ inline constexpr std::uint32_t kMaxNodeRanges = 64;
 inline constexpr std::uint32_t kImageNameBytes = 128;
 
 enum class MemoryKind : std::uint32_t {
-    Usable = 1,   ///< free RAM
-    Loader = 2,   ///< RAM holding this record, page tables, boot stack: free once copied
-    Image = 3,    ///< RAM holding hv.elf's loaded segments, the hv.elf file, ballast.dtb and guest images: kept
+    Usable = 1, ///< free RAM
+    Loader = 2, ///< RAM holding this record, page tables, boot stack: free once copied
+    Image = 3,  ///< RAM holding hv.elf's loaded segments, the hv.elf file, ballast.dtb and guest images: kept
     Firmware = 4, ///< EFI runtime services, reserved: never touched
     Acpi = 5,     ///< ACPI tables (reclaim or NVS): read only
     Mmio = 6,
@@ -40,8 +41,8 @@ struct MemoryRange {
 
 struct CpuRecord {
     std::uint32_t apic_id;
-    std::uint32_t node;     ///< index of the NUMA node (dense, 0 without SRAT)
-    std::uint32_t flags;    ///< bit 0: the boot processor
+    std::uint32_t node;  ///< index of the NUMA node (dense, 0 without SRAT)
+    std::uint32_t flags; ///< bit 0: the boot processor
     std::uint32_t reserved;
 };
 
@@ -70,15 +71,16 @@ struct BootInfo {
     std::uint32_t version;
     std::uint32_t bytes; ///< sizeof(BootInfo)
 
-    std::uint64_t physical_limit;  ///< first physical address past everything the loader's tables map
-    std::uint64_t boot_stack_top;  ///< direct-map address
-    std::uint64_t ap_trampoline;   ///< physical page below 1 MiB, 4096 bytes, free for INIT-SIPI start-up code
-    std::uint64_t acpi_rsdp;       ///< physical address of the RSDP, 0 where the firmware has none (Bochs)
-    std::uint64_t efi_epoch_seconds; ///< wall clock when boot services were left, seconds since 1970-01-01 UTC; 0 unknown
+    std::uint64_t physical_limit; ///< first physical address past everything the loader's tables map
+    std::uint64_t boot_stack_top; ///< direct-map address
+    std::uint64_t ap_trampoline;  ///< physical page below 1 MiB, 4096 bytes, free for INIT-SIPI start-up code
+    std::uint64_t acpi_rsdp;      ///< physical address of the RSDP, 0 where the firmware has none (Bochs)
+    std::uint64_t efi_epoch_seconds; ///< wall clock when boot services were left, seconds since 1970-01-01
+                                     ///< UTC; 0 unknown
     std::uint64_t efi_epoch_tsc;     ///< TSC at that moment
-    Span hv_image;                 ///< loaded segments of hv.elf: physical home of kImageBase, 2 MiB aligned, contiguous
-    Span hv_file;                  ///< the whole hv.elf file (symbols for traces)
-    Span device_tree;              ///< ballast.dtb
+    Span hv_image;    ///< loaded segments of hv.elf: physical home of kImageBase, 2 MiB aligned, contiguous
+    Span hv_file;     ///< the whole hv.elf file (symbols for traces)
+    Span device_tree; ///< ballast.dtb
 
     std::uint32_t memory_count;
     std::uint32_t cpu_count;

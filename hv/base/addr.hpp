@@ -6,7 +6,8 @@
 
 namespace hv {
 /// A byte address in one address space. Trivial, passed by value.
-template <class Space> struct Addr {
+template <class Space>
+struct Addr {
     u64 raw = 0;
     constexpr auto operator<=>(Addr const&) const = default;
     constexpr Addr operator+(u64 bytes) const { return {raw + bytes}; }

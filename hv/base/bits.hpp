@@ -4,7 +4,8 @@
 #include "hv/base/types.hpp"
 
 namespace hv {
-template <unsigned Hi, unsigned Lo = Hi> struct Bits {
+template <unsigned Hi, unsigned Lo = Hi>
+struct Bits {
     static_assert(Lo <= Hi && Hi < 64);
     static constexpr u64 mask = (~0ull >> (63 - Hi)) & (~0ull << Lo);
     /// The field holding @p v (excess bits of v are cut), all other bits 0.

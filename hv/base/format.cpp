@@ -28,11 +28,19 @@ void put_padded(TextBuffer& out, std::string_view text, Spec spec, bool negative
     u32 const length = static_cast<u32>(text.size()) + (negative ? 1 : 0);
     u32 const pad = spec.width > length ? spec.width - length : 0;
     bool const zeros = spec.zero && !spec.left;
-    for (u32 i = 0; !spec.left && !zeros && i < pad; ++i) { out.put(' '); }
-    if (negative) { out.put('-'); }
-    for (u32 i = 0; zeros && i < pad; ++i) { out.put('0'); }
+    for (u32 i = 0; !spec.left && !zeros && i < pad; ++i) {
+        out.put(' ');
+    }
+    if (negative) {
+        out.put('-');
+    }
+    for (u32 i = 0; zeros && i < pad; ++i) {
+        out.put('0');
+    }
     out.put(text);
-    for (u32 i = 0; spec.left && i < pad; ++i) { out.put(' '); }
+    for (u32 i = 0; spec.left && i < pad; ++i) {
+        out.put(' ');
+    }
 }
 
 void put_argument(TextBuffer& out, FormatArg const& arg, Spec spec) {
@@ -45,7 +53,8 @@ void put_argument(TextBuffer& out, FormatArg const& arg, Spec spec) {
     }
     default: break;
     }
-    bool const negative = arg.kind == FormatArg::Kind::Signed && !spec.hex && static_cast<s64>(arg.number) < 0;
+    bool const negative =
+        arg.kind == FormatArg::Kind::Signed && !spec.hex && static_cast<s64>(arg.number) < 0;
     u64 value = negative ? ~arg.number + 1 : arg.number;
     u32 const radix = spec.hex ? 16 : 10;
     char digits[20];
@@ -71,7 +80,9 @@ void format_to(TextBuffer& out, std::string_view pattern, std::span<FormatArg co
             continue;
         }
         usize end = i;
-        while (end < pattern.size() && pattern[end] != '}') { ++end; }
+        while (end < pattern.size() && pattern[end] != '}') {
+            ++end;
+        }
         Spec const spec = parse_spec(pattern.substr(i + 1, end - i - 1));
         if (next < args.size()) {
             put_argument(out, args[next++], spec);

@@ -20,7 +20,9 @@ class TextBuffer {
         }
     }
     constexpr void put(std::string_view text) {
-        for (char c : text) { put(c); }
+        for (char c : text) {
+            put(c);
+        }
     }
     constexpr std::string_view text() const { return {space_.data(), used_}; }
     constexpr bool truncated() const { return truncated_; }
@@ -39,8 +41,10 @@ struct FormatArg {
     u64 number = 0;
     std::string_view string;
 
-    template <std::unsigned_integral T> constexpr FormatArg(T v) : kind{Kind::Unsigned}, number{v} {}
-    template <std::signed_integral T> constexpr FormatArg(T v) : kind{Kind::Signed}, number{static_cast<u64>(v)} {}
+    template <std::unsigned_integral T>
+    constexpr FormatArg(T v) : kind{Kind::Unsigned}, number{v} {}
+    template <std::signed_integral T>
+    constexpr FormatArg(T v) : kind{Kind::Signed}, number{static_cast<u64>(v)} {}
     constexpr FormatArg(bool v) : kind{Kind::Text}, string{v ? "true" : "false"} {}
     constexpr FormatArg(char v) : kind{Kind::Char}, number{static_cast<u8>(v)} {}
     constexpr FormatArg(std::string_view v) : kind{Kind::Text}, string{v} {}
@@ -51,11 +55,13 @@ struct FormatArg {
     constexpr FormatArg(E v) : FormatArg(static_cast<u64>(v)) {}
 };
 
-/// Appends @p pattern with each `{}` replaced by the next argument. A field may say `{:[-][0][width][x]}`: left-aligned,
-/// zero-padded, at least width characters, hexadecimal. `{{` prints a brace. Missing arguments print as `{?}`.
+/// Appends @p pattern with each `{}` replaced by the next argument. A field may say `{:[-][0][width][x]}`:
+/// left-aligned, zero-padded, at least width characters, hexadecimal. `{{` prints a brace. Missing arguments
+/// print as `{?}`.
 void format_to(TextBuffer& out, std::string_view pattern, std::span<FormatArg const> args);
 
-template <class... Args> void format(TextBuffer& out, std::string_view pattern, Args const&... args) {
+template <class... Args>
+void format(TextBuffer& out, std::string_view pattern, Args const&... args) {
     if constexpr (sizeof...(Args) == 0) {
         format_to(out, pattern, {});
     } else {

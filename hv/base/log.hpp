@@ -6,33 +6,39 @@
 namespace hv {
 enum class LogLevel : u8 { Debug, Info, Warning, Error };
 
-/// Takes one finished line without a newline. Provided by whoever owns the console (hv/init); a hosted program prints
-/// warnings and errors to stderr. Any context, must not allocate.
+/// Takes one finished line without a newline. Provided by whoever owns the console (hv/init); a hosted
+/// program prints warnings and errors to stderr. Any context, must not allocate.
 void log_line(LogLevel level, std::string_view line);
 
-template <class... Args> void log(LogLevel level, std::string_view pattern, Args const&... args) {
+template <class... Args>
+void log(LogLevel level, std::string_view pattern, Args const&... args) {
     char space[240];
     TextBuffer text{space};
     format(text, pattern, args...);
     log_line(level, text.text());
 }
-template <class... Args> void log_info(std::string_view pattern, Args const&... args) {
+template <class... Args>
+void log_info(std::string_view pattern, Args const&... args) {
     log(LogLevel::Info, pattern, args...);
 }
-template <class... Args> void log_warning(std::string_view pattern, Args const&... args) {
+template <class... Args>
+void log_warning(std::string_view pattern, Args const&... args) {
     log(LogLevel::Warning, pattern, args...);
 }
-template <class... Args> void log_error(std::string_view pattern, Args const&... args) {
+template <class... Args>
+void log_error(std::string_view pattern, Args const&... args) {
     log(LogLevel::Error, pattern, args...);
 }
 
-/// Lets at most `burst` events through for its whole life, then none: what a guest can trigger is told a few times and
-/// counted for ever (the caller keeps the counter).
+/// Lets at most `burst` events through for its whole life, then none: what a guest can trigger is told a few
+/// times and counted for ever (the caller keeps the counter).
 class RateLimit {
   public:
     constexpr explicit RateLimit(u32 burst) : left_{burst} {}
     constexpr bool allow() {
-        if (left_ == 0) { return false; }
+        if (left_ == 0) {
+            return false;
+        }
         --left_;
         return true;
     }

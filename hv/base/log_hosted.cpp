@@ -5,7 +5,9 @@
 
 namespace hv {
 void log_line(LogLevel level, std::string_view line) {
-    if (level >= LogLevel::Warning) { std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data()); }
+    if (level >= LogLevel::Warning) {
+        std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
+    }
 }
 } // namespace hv
 #endif

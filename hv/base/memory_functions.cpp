@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// memcpy and friends for the freestanding world: compilers emit calls to them. REP MOVS/STOS are the fast string
-// operations of every processor that has VMX or SVM; whole words, because emulators count every iteration.
+// memcpy and friends for the freestanding world: compilers emit calls to them. REP MOVS/STOS are the fast
+// string operations of every processor that has VMX or SVM; whole words, because emulators count every
+// iteration.
 #ifdef HV_FREESTANDING
 #include "hv/base/types.hpp"
 
@@ -26,28 +27,38 @@ void* memset(void* to, int value, hv::usize bytes) {
 void* memmove(void* to, void const* from, hv::usize bytes) {
     auto* t = static_cast<unsigned char*>(to);
     auto const* f = static_cast<unsigned char const*>(from);
-    if (t <= f || t >= f + bytes) { return memcpy(to, from, bytes); }
-    while (bytes-- != 0) { t[bytes] = f[bytes]; }
+    if (t <= f || t >= f + bytes) {
+        return memcpy(to, from, bytes);
+    }
+    while (bytes-- != 0) {
+        t[bytes] = f[bytes];
+    }
     return to;
 }
 int memcmp(void const* a, void const* b, hv::usize bytes) {
     auto const* x = static_cast<unsigned char const*>(a);
     auto const* y = static_cast<unsigned char const*>(b);
     for (hv::usize i = 0; i < bytes; ++i) {
-        if (x[i] != y[i]) { return x[i] < y[i] ? -1 : 1; }
+        if (x[i] != y[i]) {
+            return x[i] < y[i] ? -1 : 1;
+        }
     }
     return 0;
 }
 void* memchr(void const* in, int value, hv::usize bytes) {
     auto const* p = static_cast<unsigned char const*>(in);
     for (hv::usize i = 0; i < bytes; ++i) {
-        if (p[i] == static_cast<unsigned char>(value)) { return const_cast<unsigned char*>(p + i); }
+        if (p[i] == static_cast<unsigned char>(value)) {
+            return const_cast<unsigned char*>(p + i);
+        }
     }
     return nullptr;
 }
 hv::usize strlen(char const* text) {
     hv::usize n = 0;
-    while (text[n] != 0) { ++n; }
+    while (text[n] != 0) {
+        ++n;
+    }
     return n;
 }
 }

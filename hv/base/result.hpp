@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Failure travels in the type. The hypervisor has no exceptions, and Clang 14 does not see libstdc++ 12's std::expected.
+// Failure travels in the type. The hypervisor has no exceptions, and Clang 14 does not see libstdc++ 12's
+// std::expected.
 #pragma once
 #include "hv/base/assert.hpp"
 #include <memory>
@@ -7,13 +8,16 @@
 #include <utility>
 
 namespace hv {
-template <class E> struct Err {
+template <class E>
+struct Err {
     E error;
 };
-template <class E> Err(E) -> Err<E>;
+template <class E>
+Err(E) -> Err<E>;
 
 /// A value, or the small enum that says why there is none.
-template <class T, class E> class [[nodiscard]] Result {
+template <class T, class E>
+class [[nodiscard]] Result {
     static_assert(std::is_trivially_copyable_v<E>);
 
   public:
@@ -37,7 +41,9 @@ template <class T, class E> class [[nodiscard]] Result {
     }
     Result& operator=(Result const&) = delete;
     constexpr ~Result() {
-        if (ok_) { value_.~T(); }
+        if (ok_) {
+            value_.~T();
+        }
     }
 
     constexpr bool ok() const { return ok_; }
@@ -68,7 +74,8 @@ template <class T, class E> class [[nodiscard]] Result {
     };
 };
 
-template <class E> class [[nodiscard]] Result<void, E> {
+template <class E>
+class [[nodiscard]] Result<void, E> {
   public:
     constexpr Result() : ok_{true}, error_{} {}
     template <class F>
@@ -87,11 +94,12 @@ template <class E> class [[nodiscard]] Result<void, E> {
     E error_;
 };
 
-/// Yields the value of a Result, or returns its error from the enclosing function (whose error type must take it).
-#define HV_TRY(...)                                                                                                   \
-    ({                                                                                                                \
-        auto hv_try_result = (__VA_ARGS__);                                                                           \
-        if (!hv_try_result.ok()) return ::hv::Err{hv_try_result.error()};                                             \
-        hv_try_result.take();                                                                                         \
+/// Yields the value of a Result, or returns its error from the enclosing function (whose error type must take
+/// it).
+#define HV_TRY(...)                                                                                          \
+    ({                                                                                                       \
+        auto hv_try_result = (__VA_ARGS__);                                                                  \
+        if (!hv_try_result.ok()) return ::hv::Err{hv_try_result.error()};                                    \
+        hv_try_result.take();                                                                                \
     })
 } // namespace hv

@@ -4,13 +4,16 @@
 #include "hv/base/types.hpp"
 
 namespace hv {
-/// Fair spin lock. Not recursive; the hypervisor runs with interrupts masked, so no interrupt handler contends with
-/// its own CPU. The wait loop PAUSEs: emulated multi-processors hand over only there (QEMU -icount).
+/// Fair spin lock. Not recursive; the hypervisor runs with interrupts masked, so no interrupt handler
+/// contends with its own CPU. The wait loop PAUSEs: emulated multi-processors hand over only there (QEMU
+/// -icount).
 class SpinLock {
   public:
     void lock() {
         u32 const ticket = __atomic_fetch_add(&next_, 1, __ATOMIC_RELAXED);
-        while (__atomic_load_n(&serving_, __ATOMIC_ACQUIRE) != ticket) { __builtin_ia32_pause(); }
+        while (__atomic_load_n(&serving_, __ATOMIC_ACQUIRE) != ticket) {
+            __builtin_ia32_pause();
+        }
     }
     void unlock() { __atomic_store_n(&serving_, serving_ + 1, __ATOMIC_RELEASE); }
 

@@ -6,7 +6,8 @@
 using namespace hv;
 
 namespace {
-template <class... Args> std::string formatted(std::string_view pattern, Args const&... args) {
+template <class... Args>
+std::string formatted(std::string_view pattern, Args const&... args) {
     char space[64];
     TextBuffer out{space};
     format(out, pattern, args...);
@@ -16,7 +17,8 @@ template <class... Args> std::string formatted(std::string_view pattern, Args co
 
 TEST_CASE("format prints numbers, text and padding", "[base]") {
     CHECK(formatted("{} {} {}", 1u, -2, "three") == "1 -2 three");
-    CHECK(formatted("[{:6}] [{:-6}] [{:06}] [{:x}]", 42u, 42u, 42u, 0xbeefu) == "[    42] [42    ] [000042] [beef]");
+    CHECK(formatted("[{:6}] [{:-6}] [{:06}] [{:x}]", 42u, 42u, 42u, 0xbeefu) ==
+          "[    42] [42    ] [000042] [beef]");
     CHECK(formatted("[{:6}]", -42) == "[   -42]");
     CHECK(formatted("{{}", 1u) == "{}");
     CHECK(formatted("{} {}", true) == "true {?}");

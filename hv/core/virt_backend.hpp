@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// The seam between the neutral core and the two vendors: hv/vmx and hv/svm implement it, hv/init picks one at
+// boot, nobody else knows which. No default bodies: a backend that forgets something does not compile.
+#pragma once
+#include "hv/base/result.hpp"
+#include "hv/core/exit.hpp"
+#include "hv/core/nested_map.hpp"
+#include <string_view>
+
+namespace hv {
+enum class VirtError : u8 {
+    NotSupported, ///< the CPU lacks a feature that cannot be done without; missing_feature() names it
+    DisabledByFirmware,
+    OutOfMemory,
+    HardwareRefused, ///< VMXON/VMPTRLD and the like failed: bug of ours or of the machine
+};
+
+/// Where backends and tables get and return single zeroed 4 KiB host frames. Implemented over the frame
+/// allocator (hv/mm) and by fakes. May be called from partition set-up and from nested-map changes, never
+/// inside run().
+class HostFrames {
+  public:
+    virtual ~HostFrames() = default;
+    /// A zeroed frame, or null when there is none. The pointer is the frame's direct-map address.
+    virtual void* allocate() = 0;
+    virtual void free(void* frame) = 0;
+    /// The physical address behind a pointer that allocate() returned (or any direct-map pointer).
+    virtual Hpa physical(void const* pointer) const = 0;
+    /// The direct-map pointer to a physical address of RAM.
+    virtual void* pointer(Hpa at) const = 0;
+};
+
+/// What a virtual processor's backend is built with.
+struct VcpuSetup {
+    NestedMap* nested = nullptr; ///< the partition's second-level tables
+    u16 partition_tag = 1;       ///< VPID / ASID candidate, 1 … (each virtual processor its own)
+};
+
+/// One virtual processor's hardware state. All calls on the physical CPU that the virtual processor is loaded
+/// on, interrupts masked. Nothing here allocates or takes a lock.
+class VirtVcpu {
+  public:
+    virtual ~VirtVcpu() = default;
+
+    GuestGprs gprs; ///< RAX … R15; use read()/write() for RSP, RIP, RFLAGS
+
+    /// Makes this the virtual processor loaded on this physical CPU: VMPTRLD / VMLOAD of state the host does
+    /// not use, XCR0 aside (the core switches FPU state). Must be called before any other member when another
+    /// one was loaded or it ran elsewhere.
+    virtual void load() = 0;
+    /// Leaves it so that it may be loaded on another CPU (VMCLEAR / VMSAVE).
+    virtual void unload() = 0;
+
+    /// Enters the guest until something exits. Re-delivers by itself an event whose delivery was interrupted
+    /// by an exit.
+    /// @param deadline_tsc host TSC at which to come back at the latest (~0 for never). A backend with a
+    /// preemption timer uses it,
+    ///        the other relies on the host timer interrupt that the core has armed for the same moment.
+    /// Pending host interrupts and NMIs are delivered through the host IDT before it returns (HostEvent), or
+    /// stay pending until the caller enables interrupts.
+    /// @return valid until the next run() of this virtual processor.
+    virtual Exit const& run(u64 deadline_tsc) = 0;
+
+    /// Moves RIP past the instruction that exited, ends an STI/MOV-SS shadow, and raises #DB where the guest
+    /// single-steps itself.
+    virtual void advance(u8 instruction_bytes) = 0;
+
+    /// Delivers @p event at the next run(). Exceptions: always allowed, and merged by the double-fault rules
+    /// with one that is waiting (SDM vol 3A, "Interrupt 8: Double Fault"). External: only if
+    /// can_take_interrupt().
+    virtual void inject(Event const& event) = 0;
+    /// IF = 1, no shadow, and nothing waiting for injection.
+    virtual bool can_take_interrupt() = 0;
+    virtual bool can_take_nmi() = 0;
+    /// Asks for an InterruptWindow exit as soon as can_take_interrupt(), or cancels that.
+    virtual void request_interrupt_window(bool wanted) = 0;
+
+    virtual u64 read(Reg) = 0;
+    virtual void write(Reg, u64) = 0;
+    virtual Segment read(Seg) = 0;
+    virtual void write(Seg, Segment const&) = 0;
+    virtual DescriptorTable read_gdtr() = 0;
+    virtual DescriptorTable read_idtr() = 0;
+    virtual void write_gdtr(DescriptorTable const&) = 0;
+    virtual void write_idtr(DescriptorTable const&) = 0;
+    /// CR0, CR2, CR3, CR4 as the guest sees them. CR8 is the core's (virtual APIC); XCR0 too.
+    virtual u64 read(ControlReg) = 0;
+    /// Sets CR0/CR2/CR3/CR4 as the guest would see them, keeping what the hardware needs set behind its back,
+    /// and EFER.LMA in step. No permission checks: the exit handlers did them.
+    virtual void write(ControlReg, u64) = 0;
+    virtual u64 read(StateMsr) = 0;
+    virtual void write(StateMsr, u64) = 0;
+    /// DR6, DR7 of the guest (DR0–3 are switched by the core).
+    virtual u64 read_dr7() = 0;
+    virtual void write_dr7(u64) = 0;
+    virtual u8 cpl() = 0;
+    /// Guest TSC = host TSC + offset.
+    virtual void set_tsc_offset(u64 offset) = 0;
+    /// Ends blocking by STI/MOV SS (after HLT or an emulated instruction).
+    virtual void clear_interrupt_shadow() = 0;
+
+    /// The guest's CR0/CR4/EFER writes that are allowed to reach the hardware, in one place for both vendors,
+    /// is hv/core/control_registers.hpp; backends intercept so that it decides.
+
+    /// Asks for an Exception exit when the guest raises one of these vectors (bit n = vector n): debugger,
+    /// #MC.
+    virtual void intercept_exceptions(u32 vectors) = 0;
+    /// Runs exactly one instruction at the next run() and returns SingleStep (or the exit that the
+    /// instruction made).
+    virtual void step_once() = 0;
+
+    /// State as after INIT/power-on reset (SDM vol 3A, "Processor State After Reset"): real mode, CS f000,
+    /// RIP fff0.
+    virtual void reset() = 0;
+    /// Tells that nested translations were removed or narrowed since the last run: stale TLB entries must not
+    /// survive the next.
+    virtual void nested_changed() = 0;
+
+    /// All of the state for a crash report, bounded; any context.
+    virtual void dump() = 0;
+};
+
+/// One per machine.
+class VirtBackend {
+  public:
+    virtual ~VirtBackend() = default;
+    virtual std::string_view name() const = 0; ///< "VMX/EPT" or "SVM/NPT", for the log and the operator
+    /// Checks this CPU for all that is needed and switches virtualization on (VMXON / EFER.SVME). Once per
+    /// physical CPU.
+    virtual Result<void, VirtError> enable_cpu(u32 cpu_index, HostFrames&) = 0;
+    /// The feature behind NotSupported, by its name in the manual.
+    virtual std::string_view missing_feature() const = 0;
+
+    /// An empty second-level table. Lives until destroy.
+    virtual Result<NestedMap*, VirtError> create_nested_map(HostFrames&) = 0;
+    virtual void destroy(NestedMap*) = 0;
+    virtual Result<VirtVcpu*, VirtError> create_vcpu(VcpuSetup const&, HostFrames&) = 0;
+    virtual void destroy(VirtVcpu*) = 0;
+    /// "VMCALL" or "VMMCALL" for the hypercall page: 3 bytes.
+    virtual void hypercall_instruction(u8 (&bytes)[3]) const = 0;
+};
+} // namespace hv
