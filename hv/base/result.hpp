@@ -3,7 +3,7 @@
 // std::expected.
 #pragma once
 #include "hv/base/assert.hpp"
-#include <memory>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -25,18 +25,18 @@ class [[nodiscard]] Result {
     template <class F>
     requires std::is_convertible_v<F, E>
     constexpr Result(Err<F> e) : ok_{false}, error_{static_cast<E>(e.error)} {}
-    constexpr Result(Result&& o) noexcept : ok_{o.ok_} {
+    Result(Result&& o) noexcept : ok_{o.ok_} {
         if (ok_) {
-            std::construct_at(&value_, std::move(o.value_));
+            new (&value_) T(std::move(o.value_));
         } else {
-            std::construct_at(&error_, o.error_);
+            new (&error_) E(o.error_);
         }
     }
-    constexpr Result(Result const& o) : ok_{o.ok_} {
+    Result(Result const& o) : ok_{o.ok_} {
         if (ok_) {
-            std::construct_at(&value_, o.value_);
+            new (&value_) T(o.value_);
         } else {
-            std::construct_at(&error_, o.error_);
+            new (&error_) E(o.error_);
         }
     }
     Result& operator=(Result const&) = delete;
