@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's packages, without naming a mirror: every address comes from the machine's own apt configuration.
+
+`install` uses the system's apt. `PrivateApt` is a configuration, package lists and cache of our own, for what must not be
+installed: source packages and packages of another release.
+"""
+import os
+import shutil
+from pathlib import Path
+
+from .say import Failure, run
+
+
+def as_root(command):
+    if os.geteuid() == 0:
+        return command
+    if shutil.which("sudo"):
+        return ["sudo", *command]
+    raise Failure("packages are missing and this is neither root nor a user with sudo: " + " ".join(map(str, command)))
+
+
+def missing(packages):
+    """Those of the packages that are not installed."""
+    listed = run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"])
+    installed = {line.split()[0] for line in listed.splitlines() if line.endswith(" installed")}
+    return [package for package in packages if package not in installed]
+
+
+def update():
+    run(as_root(["apt-get", "update", "-qq"]), what="apt-get update")
+
+
+def install(packages):
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    run(as_root(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", "--no-install-recommends",
+                 *packages]), env=environment, what="apt-get install")
+
+
+def archives():
+    """The binary archives the machine uses: (uri, release, component), in their order."""
+    listed = run(["apt-get", "indextargets", "--format", "$(REPO_URI)|$(RELEASE)|$(COMPONENT)", "Created-By: Packages"])
+    found = []
+    for line in listed.splitlines():
+        entry = tuple(line.split("|"))
+        if len(entry) == 3 and entry not in found:
+            found.append(entry)
+    if not found:
+        raise Failure("apt knows no archive: /etc/apt/sources.list* is empty")
+    return found
+
+
+def source_lines():
+    """deb-src lines for the archives the machine uses."""
+    return [f"deb-src {uri} {release} {component}" for uri, release, component in archives()]
+
+
+def other_release_lines(release):
+    """deb lines for another Debian release on the mirror that serves the machine's own release."""
+    import re
+    codename = ""
+    for line in Path("/etc/os-release").read_text().splitlines():
+        match = re.match(r'VERSION_CODENAME="?(\w+)', line)
+        codename = match.group(1) if match else codename
+    uris = [uri for uri, suite, component in archives() if component == "main" and suite in (codename, "stable")]
+    if not uris:
+        raise Failure("no archive of Debian's main component in apt's configuration")
+    return [f"deb {uris[0]} {release} main"]
+
+
+class PrivateApt:
+    """apt with its own sources, lists, cache and (optionally empty) package status, in `folder`."""
+
+    def __init__(self, folder: Path, lines, *, nothing_installed=False):
+        self.folder = folder
+        for part in ("lists/partial", "cache/archives/partial"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        listing = folder / "sources.list"
+        listing.write_text("".join(f"{line}\n" for line in self._signed(lines)))
+        self.options = [
+            "-o", f"Dir::Etc::sourcelist={listing}", "-o", "Dir::Etc::sourceparts=/dev/null",
+            "-o", f"Dir::State::Lists={folder / 'lists'}", "-o", f"Dir::Cache={folder / 'cache'}",
+            "-o", "APT::Install-Recommends=false", "-o", "APT::Sandbox::User=root",
+            "-o", "Debug::NoLocking=1",
+        ]
+        if nothing_installed:
+            (folder / "status").write_text("")
+            self.options += ["-o", f"Dir::State::status={folder / 'status'}"]
+
+    @staticmethod
+    def _signed(lines):
+        keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+        if not keyring.exists():
+            return lines
+        return [line.replace(" ", f" [signed-by={keyring}] ", 1) for line in lines]
+
+    def update(self):
+        run(["apt-get", *self.options, "update", "-qq"], what=f"apt-get update in {self.folder}")
+
+    def source(self, package, into: Path):
+        """Downloads and unpacks a source package; returns its directory."""
+        shutil.rmtree(into, ignore_errors=True)
+        into.mkdir(parents=True)
+        run(["apt-get", *self.options, "source", "-qq", package], cwd=into, what=f"apt-get source {package}")
+        folders = [entry for entry in into.iterdir() if entry.is_dir()]
+        if len(folders) != 1:
+            raise Failure(f"apt-get source {package} left {len(folders)} directories in {into}")
+        return folders[0]
+
+    def download(self, package, into: Path):
+        """Downloads one binary package into a folder and returns the file."""
+        into.mkdir(parents=True, exist_ok=True)
+        for old in into.glob(f"{package}_*.deb"):
+            old.unlink()
+        run(["apt-get", *self.options, "download", "-qq", package], cwd=into, what=f"apt-get download {package}")
+        return next(into.glob(f"{package}_*.deb"))
+
+    def download_closure(self, packages):
+        """Downloads packages with everything they depend on; returns the files."""
+        run(["apt-get", *self.options, "install", "-qq", "-y", "--download-only", *packages],
+            what="apt-get install --download-only " + " ".join(packages))
+        return sorted((self.folder / "cache/archives").glob("*.deb"))
+
+    def depends(self, package):
+        """The packages one package depends on directly."""
+        listed = run(["apt-cache", *self.options, "depends", "--important", package])
+        return [line.split()[-1] for line in listed.splitlines() if line.strip().startswith("Depends:")]

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by the commands in scripts/: finds Python 3 (installs it on a bare machine) and starts the command's module.
+# Usage: source front.sh; ballast_command MODULE "$@"
+ballast_command() {
+    local module=$1 here
+    shift
+    here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+    if ! command -v python3 >/dev/null; then
+        local root=""
+        if [ "$(id -u)" != 0 ]; then
+            root=sudo
+            command -v sudo >/dev/null || { echo "error: python3 is missing and this is neither root nor sudo" >&2; exit 3; }
+        fi
+        echo "-- installing python3 ..." >&2
+        $root apt-get update -qq >&2 &&
+            $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 >/dev/null || exit 3
+    fi
+    PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1 exec python3 -c \
+        'import importlib, sys
+from ballastlib import say
+say.main(importlib.import_module("ballastlib." + sys.argv.pop(1)).entry)' "$module" "$@"
+}
