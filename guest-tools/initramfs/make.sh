@@ -1,0 +1,33 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Makes the initramfs for a stock Debian kernel: busybox, the Hyper-V drivers in the order of their dependencies, our measuring
+# programs and the script `init` beside this file.
+# Usage: make.sh KERNEL-TREE OUTPUT [PROGRAM...]   KERNEL-TREE: an unpacked linux-image package with modules.dep (depmod -b)
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+tree=$1 output=$(realpath -m "$2")
+shift 2
+version=$(ls "$tree/lib/modules")
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+mkdir -p "$root"/{bin,modules,proc,sys,dev,tmp}
+install -m 755 "$here/init" "$root/init"
+install -m 755 /bin/busybox "$root/bin/busybox"
+for program in "$@"; do install -m 755 "$program" "$root/bin/"; done
+
+number=0
+for module in hv_vmbus hv_utils hv_balloon; do
+    while read -r verb file _; do
+        [ "$verb" = insmod ] || continue
+        name=$(basename "$file")
+        ls "$root/modules" | grep -q -- "^[0-9]*-$name\$" && continue
+        number=$((number + 1))
+        cp "$file" "$root/modules/$(printf %02d $number)-$name"
+    done < <(/sbin/modprobe -d "$tree" -S "$version" --show-depends "$module")
+done
+[ "$number" -ge 3 ] || { echo "the Hyper-V drivers are not in $tree" >&2; exit 1; }
+
+mkdir -p "$(dirname "$output")"
+find "$root" -exec touch -h -d @0 {} +
+(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc --quiet --reproducible -R 0:0) | gzip -9n >"$output.tmp"
+mv "$output.tmp" "$output"
