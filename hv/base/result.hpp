@@ -96,10 +96,13 @@ class [[nodiscard]] Result<void, E> {
 
 /// Yields the value of a Result, or returns its error from the enclosing function (whose error type must take
 /// it).
-#define HV_TRY(...)                                                                                          \
+#define HV_TRY(...) HV_TRY_NAMED(HV_TRY_CONCAT(hv_try_, __COUNTER__), __VA_ARGS__)
+#define HV_TRY_CONCAT(a, b) HV_TRY_CONCAT2(a, b)
+#define HV_TRY_CONCAT2(a, b) a##b
+#define HV_TRY_NAMED(result, ...)                                                                            \
     ({                                                                                                       \
-        auto hv_try_result = (__VA_ARGS__);                                                                  \
-        if (!hv_try_result.ok()) return ::hv::Err{hv_try_result.error()};                                    \
-        hv_try_result.take();                                                                                \
+        auto result = (__VA_ARGS__);                                                                         \
+        if (!result.ok()) return ::hv::Err{result.error()};                                                  \
+        result.take();                                                                                       \
     })
 } // namespace hv

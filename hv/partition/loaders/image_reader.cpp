@@ -51,7 +51,7 @@ Result<Gpa, LoadError> place_high(std::span<MemoryMapEntry const> map, u64 bytes
 
 Result<void, LoadError> put_gdt(GuestAccess& memory, bool long_mode) {
     // SDM vol 3A, "Segment Descriptors": flat, present, accessed; code execute/read, data read/write.
-    u64 const descriptors[4] = {0, 0, long_mode ? 0x00af'9b00'0000'ffff : 0x00cf'9b00'0000'ffff,
+    u64 const descriptors[4] = {0, 0, long_mode ? u64{0x00af'9b00'0000'ffff} : u64{0x00cf'9b00'0000'ffff},
                                 0x00cf'9300'0000'ffff};
     return put(memory, kGdt, descriptors);
 }
