@@ -7,7 +7,6 @@ and "guest:NAME" (a payload of tests/guests). No root rights and no loop devices
 """
 import os
 import re
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -60,14 +59,13 @@ def place_images(root: fdt.Node, folder: Path, preset: str):
                 continue
             paths = []
             for text in partition.strings(name):
-                path, space, rest = text.partition(" ")  # a multiboot module may carry a command line after its path
-                file = resolve(path, folder, preset).resolve()
+                file = resolve(text, folder, preset).resolve()
                 place = next((known for known, other in placed.items() if other == file), None)
                 if place is None:
                     short = re.sub(r"[^A-Za-z0-9._-]", "_", file.name)[-48:]
                     place = f"/images/{len(placed)}-{short}"
                     placed[place] = file
-                paths.append(place + space + rest)
+                paths.append(place)
             partition.set_strings(name, paths)
     return placed
 
@@ -114,7 +112,3 @@ def build_disk(dts: Path, disk: Path, preset="gcc") -> fdt.Node:
     files.update(images)
     make_disk(disk, files)
     return root
-
-
-def have_tools():
-    return all(shutil.which(tool) for tool in ("dtc", "mcopy"))

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machines a run can have: software QEMU (SVM), Bochs (VMX) and QEMU with KVM (what the CPU offers).
+
+Each function turns a `Hardware` and a folder of the run into the command that starts the emulator. COM1 is a socket that we
+listen on, so no byte of it is lost and it works both ways. Facts about the beds: see tests/emulator/README.md.
+"""
+import fcntl
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .paths import BOCHS3
+from .say import Failure
+
+BEDS = ("qemu", "bochs", "kvm")
+OVMF = Path("/usr/share/ovmf/OVMF.fd")  # the 2 MiB image: larger ones do not fit below 4 GiB on Bochs
+BOCHS_EPOCH_SECONDS = 1767225600        # 2026-01-01, fixed so that runs repeat
+DEBUG_EXIT_PORT = 0x501
+
+
+@dataclass
+class Hardware:
+    """What the machine has. Sizes in MiB."""
+    bed: str = "qemu"
+    cpus: int = 1
+    memory_mib: int = 2048
+    numa_nodes: int = 1
+    gdb_port: int | None = None      # QEMU's stub for the hypervisor itself
+    real_time: bool = False          # qemu, one CPU: idle takes its time instead of being skipped
+    serial_files: dict = field(default_factory=dict)  # {2: path}: output of COM2 and up into files
+    extra: tuple = ()                # more arguments for QEMU
+
+
+def kvm_trouble():
+    """Why /dev/kvm cannot carry a hypervisor, or None when it can."""
+    try:
+        device = os.open("/dev/kvm", os.O_RDWR)
+    except OSError as error:
+        return f"/dev/kvm: {error.strerror}"
+    try:
+        fcntl.ioctl(device, 0xAE00)  # KVM_GET_API_VERSION
+        os.close(fcntl.ioctl(device, 0xAE01, 0))  # KVM_CREATE_VM
+    except OSError as error:
+        return f"/dev/kvm does not work: {error.strerror}"
+    finally:
+        os.close(device)
+    for vendor in ("intel", "amd"):
+        switch = Path(f"/sys/module/kvm_{vendor}/parameters/nested")
+        if switch.exists():
+            if switch.read_text().strip() in ("1", "Y"):
+                return None
+            return f"nested virtualisation is off: modprobe -r kvm_{vendor}; modprobe kvm_{vendor} nested=1"
+    return "neither kvm_intel nor kvm_amd is loaded"
+
+
+def choose_bed(wanted):
+    """The bed for "auto" is kvm where it can carry a hypervisor, else qemu; a named one is checked. Returns (bed, why)."""
+    if wanted == "kvm":
+        trouble = kvm_trouble()
+        if trouble:
+            raise Failure(f"no nested KVM here: {trouble}; use --bed qemu or --bed bochs")
+        return "kvm", "nested KVM"
+    if wanted == "auto":
+        trouble = kvm_trouble()
+        return ("qemu", f"software QEMU (SVM); no nested KVM: {trouble}") if trouble else ("kvm", "nested KVM")
+    if wanted not in BEDS:
+        raise Failure(f'unknown bed "{wanted}"; allowed are {", ".join(BEDS)}')
+    return wanted, {"qemu": "software QEMU (SVM)", "bochs": f"Bochs {bochs_version()} (VMX)"}[wanted]
+
+
+def _need_firmware():
+    if not OVMF.exists():
+        raise Failure(f"{OVMF} is missing: run scripts/setup")
+
+
+def qemu_command(hardware: Hardware, disk: Path | None, com1, folder: Path):
+    """QEMU's command line; `com1` is the path of a unix socket that is listened on."""
+    _need_firmware()
+    machine, cpu = "q35", ["-cpu", "max"]
+    accelerator = ["-accel", "tcg"]
+    if hardware.bed == "kvm":
+        accelerator, cpu = ["-accel", "kvm"], ["-cpu", "host"]
+    elif hardware.cpus == 1:
+        accelerator += ["-icount", "shift=0,sleep=" + ("on" if hardware.real_time else "off")]
+    else:
+        accelerator = ["-accel", "tcg,thread=multi"]
+    command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", machine, *accelerator, *cpu,
+               "-m", str(hardware.memory_mib), "-smp", str(hardware.cpus), "-bios", OVMF, "-display", "none",
+               "-rtc", "base=utc,clock=" + ("host" if hardware.real_time or hardware.bed == "kvm" else "vm"), "-no-reboot",
+               "-device", f"isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=2",
+               "-chardev", f"socket,id=com1,path={com1}", "-serial", "chardev:com1"]
+    for number in range(2, 5):
+        if number in hardware.serial_files:
+            command += ["-serial", f"file:{hardware.serial_files[number]}"]
+        elif any(other > number for other in hardware.serial_files):
+            command += ["-serial", "null"]
+    if disk:
+        command += ["-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}", "-device", "ide-hd,drive=disk,bus=ide.0"]
+    if hardware.numa_nodes > 1:
+        part = hardware.memory_mib // hardware.numa_nodes
+        per_node = max(1, hardware.cpus // hardware.numa_nodes)
+        for node in range(hardware.numa_nodes):
+            size = part if node + 1 < hardware.numa_nodes else hardware.memory_mib - part * node
+            command += ["-object", f"memory-backend-ram,id=node{node},size={size}M"]
+            first, last = node * per_node, min((node + 1) * per_node, hardware.cpus) - 1
+            if node + 1 == hardware.numa_nodes:
+                last = hardware.cpus - 1
+            cpus = f",cpus={first}-{last}" if first <= last else ""
+            command += ["-numa", f"node,nodeid={node},memdev=node{node}{cpus}"]
+    if hardware.gdb_port:
+        command += ["-gdb", f"tcp:127.0.0.1:{hardware.gdb_port}"]
+    return [str(part) for part in [*command, *hardware.extra]], None
+
+
+def have_bochs3():
+    return (BOCHS3 / "usr/bin/bochs-bin").exists()
+
+
+def bochs_version():
+    return "3.0" if have_bochs3() else "2.7"
+
+
+def bochs_start():
+    """How to start the preferred Bochs: (command so far, environment, folder of its BIOS images, takes an rc file)."""
+    if have_bochs3():
+        library = BOCHS3 / "usr/lib/x86_64-linux-gnu"
+        loader = library / "ld-linux-x86-64.so.2"
+        path = ":".join(str(part) for part in (library, BOCHS3 / "lib/x86_64-linux-gnu", library / "pulseaudio",
+                                               library / "bochs/plugins"))
+        environment = dict(os.environ, LTDL_LIBRARY_PATH=str(library / "bochs/plugins"), BXSHARE=str(BOCHS3 / "usr/share/bochs"))
+        return [str(loader), "--library-path", path, str(BOCHS3 / "usr/bin/bochs-bin")], environment, BOCHS3 / "usr/share/bochs", False
+    program = shutil.which("bochs-bin")
+    if not program:
+        raise Failure("Bochs is missing: run scripts/setup")
+    return [program], dict(os.environ), Path("/usr/share/bochs"), True
+
+
+def bochs_command(hardware: Hardware, disk: Path | None, com1, folder: Path, *, firmware=OVMF, boot="disk", cdrom=None):
+    """Bochs's command line; `com1` is "host:port" of a socket that is listened on. Writes its configuration into folder."""
+    _need_firmware()
+    if hardware.gdb_port:
+        raise Failure("Debian's Bochs has no gdb stub: use --bed qemu")
+    if hardware.numa_nodes > 1:
+        raise Failure("Bochs has one memory node: use --bed qemu")
+    command, environment, share, takes_rc = bochs_start()
+    vga = next(path for path in (share / "VGABIOS-lgpl-latest", share / "VGABIOS-lgpl-latest.bin", Path("/usr/share/bochs/VGABIOS-lgpl-latest"))
+               if path.exists())
+    ignored = ", ".join(f"cpu{number}=ignore" for number in range(hardware.cpus))
+    address = ", address=0xffe00000" if firmware == OVMF else ""
+    lines = [
+        "config_interface: textconfig",
+        'display_library: rfb, options="timeout=0"',
+        f"memory: guest={hardware.memory_mib}, host={min(hardware.memory_mib, 2048)}",
+        f"romimage: file={firmware}{address}",
+        f"vgaromimage: file={vga}",
+        f"cpu: model=broadwell_ult, count={hardware.cpus}, ips=100000000, reset_on_triple_fault=0",
+        "pci: enabled=1, chipset=i440fx",
+        f"boot: {boot}",
+        f"com1: enabled=1, mode=socket-client, dev={com1}",
+        f"clock: sync=none, time0={BOCHS_EPOCH_SECONDS}",
+        f"log: {folder / 'bochs.log'}",
+        f"error: action=report, {ignored}",
+        f"info: action=report, {ignored}",
+        "panic: action=fatal",
+    ]
+    if disk:
+        lines.append(f"ata0-master: type=disk, path={disk}, mode=flat")
+    if cdrom:
+        lines.append(f"ata1-master: type=cdrom, path={cdrom}, status=inserted")
+    for number, path in hardware.serial_files.items():
+        lines.append(f"com{number}: enabled=1, mode=file, dev={path}")
+    (folder / "bochsrc").write_text("\n".join(lines) + "\n")
+    command += ["-q", "-f", str(folder / "bochsrc")]
+    if takes_rc:  # Debian's 2.7 starts in its debugger
+        (folder / "rc").write_text("c\n")
+        command += ["-rc", str(folder / "rc")]
+    return command, environment

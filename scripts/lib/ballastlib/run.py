@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scripts/run: boots any configuration; the guests' consoles and Ballast's log on stdout, stdin on the operator's console."""
+import argparse
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from . import beds, build, image
+from .machine import EXIT_STATUS, Machine
+from .paths import preset_dir
+from .say import note
+
+_EPILOG = """\
+exit status: 0 all partitions have powered off, 1 one crashed, 2 time is up, 3 the hypervisor or the emulator stopped.
+Image paths in the configuration are files of this machine, relative to it, or stock:vmlinuz, stock:initramfs, guest:NAME.
+Lines typed here go to the operator's console on COM1: list, show NAME, why NAME, check, help."""
+
+
+def add_hardware_options(parser):
+    parser.add_argument("--cpus", type=int, default=1, help="processors of the machine (1); more than one is not repeatable")
+    parser.add_argument("--memory", type=int, default=2048, metavar="MIB", help="memory of the machine (2048)")
+    parser.add_argument("--numa", type=int, default=1, metavar="NODES", help="memory nodes (1; qemu and kvm only)")
+
+
+def prepare(build_first, preset="gcc"):
+    """Builds when asked or when nothing is built yet."""
+    if build_first or not (preset_dir(preset) / "hv/init/hv.elf").exists():
+        build.build(preset)
+
+
+def pump_input(machine):
+    """Sends what is typed on stdin to COM1 until its end."""
+    for line in sys.stdin:
+        machine.send(line.rstrip("\n"))
+
+
+def entry(arguments):
+    parser = argparse.ArgumentParser(prog="scripts/run", description="Boots a configuration in an emulator.", epilog=_EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bed", default="auto", choices=("auto",) + beds.BEDS, help="the machine (kvm where it works, else qemu)")
+    parser.add_argument("--config", required=True, type=Path, metavar="FILE.dts")
+    parser.add_argument("--timeout", type=float, default=600, metavar="S", help="wall-clock limit (600)")
+    add_hardware_options(parser)
+    parser.add_argument("--gdb", type=int, metavar="PORT", help="QEMU's gdb stub for the hypervisor itself (symbols: hv.elf)")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="every byte of COM1 into a file as well")
+    parser.add_argument("--input", type=Path, metavar="FILE", help="lines for the console instead of stdin")
+    parser.add_argument("--preset", default="gcc", choices=build.PRESETS)
+    parser.add_argument("--real-time", action="store_true", help="qemu: let idle time pass instead of skipping it")
+    parser.add_argument("--build", action="store_true", help="build first even when there is a build")
+    options = parser.parse_args(arguments)
+
+    prepare(options.build, options.preset)
+    bed, why = beds.choose_bed(options.bed)
+    note(f"bed: {why}")
+    hardware = beds.Hardware(bed=bed, cpus=options.cpus, memory_mib=options.memory, numa_nodes=options.numa,
+                             gdb_port=options.gdb, real_time=options.real_time)
+    output = sys.stdout.buffer
+
+    def show(data):
+        output.write(data)
+        output.flush()
+
+    with tempfile.TemporaryDirectory(prefix="ballast-") as folder:
+        disk = Path(folder) / "disk.img"
+        image.build_disk(options.config, disk, options.preset)
+        with Machine(hardware, disk, timeout_s=options.timeout, log=options.log, on_bytes=show) as machine:
+            if options.input:
+                for line in options.input.read_text().splitlines():
+                    machine.send(line)
+            elif os.isatty(0) or not sys.stdin.isatty():
+                threading.Thread(target=pump_input, args=(machine,), daemon=True).start()
+            result = machine.wait_end()
+            note(f"{result}: {machine.reason}")
+            return EXIT_STATUS[result]
