@@ -27,6 +27,7 @@ class HostServices {
     virtual void wait(Cpu&) = 0;
 
     virtual std::span<Cpu* const> cpus() const = 0; ///< those that run, by index
+    virtual u64 now_tsc() const = 0;                ///< RDTSC of this CPU
     virtual u64 tsc_hz() const = 0;                 ///< of the host, the same on all CPUs
     /// 100 ns units since 1601-01-01 UTC; from 2000-01-01 on where the firmware did not tell.
     virtual u64 wall_clock() const = 0;

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// One physical CPU's run queue. What is ready takes turns of at most a slice; when nothing is, the CPU halts until the
+// earliest moment anybody asked for, or a kick.
+#pragma once
+#include "hv/base/spin_lock.hpp"
+#include "hv/core/host_services.hpp"
+
+namespace hv {
+/// Something that takes turns on a physical CPU: a virtual processor. All calls on that CPU, interrupts masked.
+class Runnable {
+  public:
+    virtual ~Runnable() = default;
+    /// Whether run() has something to do at host TSC @p now_tsc.
+    virtual bool ready(u64 now_tsc) = 0;
+    /// When it will be ready by itself (a timer), kNever for not without a kick.
+    virtual u64 wake_tsc() const = 0;
+    /// Works until host TSC @p until_tsc, or returns earlier when it has nothing to do any more.
+    virtual void run(Cpu&, u64 until_tsc) = 0;
+    /// Another one is about to run here: take guest state (FPU, control structures) off the CPU.
+    virtual void leave(Cpu&) = 0;
+};
+
+/// The host's own regular work on one CPU: console, balancer.
+class Housekeeper {
+  public:
+    virtual ~Housekeeper() = default;
+    /// Does what is due. @return host TSC of the next time
+    virtual u64 housekeep(Cpu&, u64 now_tsc) = 0;
+};
+
+class Scheduler {
+  public:
+    static constexpr u32 kMaxRunnables = 64;
+    static constexpr u64 kSliceMilliseconds = 10;
+
+    Scheduler(Cpu& cpu, HostServices& host) : cpu_{cpu}, host_{host} {}
+
+    /// Adds to the queue; any CPU. The caller kicks. @return false when the queue is full
+    bool add(Runnable&);
+    /// This CPU's own work besides guests; set before loop().
+    void set_housekeeper(Housekeeper& keeper) { keeper_ = &keeper; }
+    /// Runs for ever.
+    [[noreturn]] void loop();
+    /// One turn of the loop: the part that tests drive.
+    void turn();
+
+    u32 load() const { return count_; } ///< runnables placed here
+    Cpu& cpu() { return cpu_; }
+
+  private:
+    Runnable* pick(u64 now_tsc);
+    u64 earliest_wake() const;
+
+    Cpu& cpu_;
+    HostServices& host_;
+    Housekeeper* keeper_ = nullptr;
+    u64 housekeeping_due_tsc_ = 0;
+    SpinLock lock_; ///< guards the two below against add() from another CPU
+    Runnable* queue_[kMaxRunnables] = {};
+    u32 count_ = 0;
+    u32 next_ = 0;
+    Runnable* loaded_ = nullptr; ///< whose state is on the CPU
+};
+} // namespace hv
