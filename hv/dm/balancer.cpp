@@ -14,7 +14,6 @@ constexpr u64 kIdleStepLeast = 16 * MiB / kPageBytes;
 constexpr unsigned kIdleStepShift = 3;
 // After a short answer the guest is left alone for this many ticks.
 constexpr u64 kFloorTicks = 10;
-constexpr u32 kMostPriority = 10000;
 // Passes over a shortage by weight before the rest goes in priority order.
 constexpr unsigned kSharePasses = 3;
 
