@@ -38,6 +38,8 @@ class HostServices {
     virtual void save_fpu(FpuState& state) = 0;
     /// Loads all of it, XCR0 last: nothing of what was there before stays.
     virtual void load_fpu(FpuState const& state) = 0;
+    /// XSETBV for the loaded guest: @p xcr0 was checked against what it may have.
+    virtual void set_guest_xcr0(u64 xcr0) = 0;
 
   protected:
     virtual void set_timer(Cpu&, u64 deadline_tsc) = 0;
