@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Single zeroed frames for backends and tables, tagged with who has them and what for.
+#pragma once
+#include "hv/core/virt_backend.hpp"
+#include "hv/mm/frame_allocator.hpp"
+#include "hv/mm/page_fill.hpp"
+
+namespace hv::mm {
+/// HostFrames over the frame allocator. Holds no state but its tags: any number may exist.
+class OwnedFrames final : public HostFrames {
+  public:
+    OwnedFrames(FrameAllocator& frames, Owner owner, FrameKind kind, u32 node = kAnyNode)
+        : frames_{frames}, owner_{owner}, kind_{kind}, node_{node} {}
+
+    void* allocate() override {
+        auto const at = frames_.allocate(0, node_, owner_, kind_);
+        if (!at.ok()) {
+            return nullptr;
+        }
+        void* const page = frames_.map().pointer(at.value());
+        zero_words(page, kPageBytes);
+        return page;
+    }
+    void free(void* frame) override { frames_.free(physical(frame), 0, owner_); }
+    Hpa physical(void const* pointer) const override { return frames_.map().physical(pointer); }
+    void* pointer(Hpa at) const override { return frames_.map().pointer(at); }
+
+  private:
+    FrameAllocator& frames_;
+    Owner owner_;
+    FrameKind kind_;
+    u32 node_;
+};
+} // namespace hv::mm
