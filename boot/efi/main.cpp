@@ -42,7 +42,7 @@ void check_cpu(RealCpu& cpu) {
              "setup and "
              "power the machine off and on");
     case Virtualization::SvmLockedOff:
-        fail("SVM is switched off and locked (VM_CR.SVMDIS); switch SVM or AMD-V on in the firmware setup "
+        fail("SVM is switched off and locked (VM_CR.SVMDIS); switch SVM on in the firmware setup "
              "and power "
              "the machine off and on");
     }
