@@ -67,7 +67,8 @@ std::uint64_t end_of_ram(EfiDescriptors descriptors) {
     std::uint64_t end = 0;
     for (std::size_t i = 0; i < descriptors.count(); i++) {
         EfiDescriptor const descriptor = descriptors.at(i);
-        if (is_ram(descriptor.type)) end = std::max(end, end_of(descriptor));
+        if (is_ram(descriptor.type) && descriptor.physical_start < kHighestEnd)
+            end = std::max(end, end_of(descriptor));
     }
     return end;
 }
