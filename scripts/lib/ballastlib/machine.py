@@ -22,7 +22,7 @@ from .say import Failure
 
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[()][A-Z0-9]|[=>])|\r|\x00")
 ENDED = re.compile(r"^ballast: all partitions ended: (off|crashed (\S+))")
-STOPPED = re.compile(r"^ballast: (panic|cannot start|stopped)\b")
+STOPPED = re.compile(r"^ballast: (loader: error|error: panic|panic|assertion failed|cannot start)\b", re.IGNORECASE)
 
 OFF, CRASHED, TIMEOUT, BROKEN = "off", "crashed", "timeout", "broken"
 EXIT_STATUS = {OFF: 0, CRASHED: 1, TIMEOUT: 2, BROKEN: 3}
