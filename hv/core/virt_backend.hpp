@@ -43,6 +43,10 @@ class VirtVcpu {
     virtual ~VirtVcpu() = default;
 
     GuestGprs gprs; ///< RAX … R15; use read()/write() for RSP, RIP, RFLAGS
+    /// What run() looks at when no NMI can come between the look and the entry: while it is not 0, run() returns
+    /// HostEvent at once. The core points it at Cpu::kicked of the CPU it loads this on.
+    u32 const* kicked = &kNotKicked;
+    static constexpr u32 kNotKicked = 0;
 
     /// Makes this the virtual processor loaded on this physical CPU: VMPTRLD / VMLOAD of state the host does
     /// not use, XCR0 aside (the core switches FPU state). Must be called before any other member when another
