@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way in and out of the guest. Register access is svm_vcpu_state.cpp.
+#include "hv/svm/svm_vcpu.hpp"
+#include "hv/svm/events.hpp"
+#include "hv/svm/vmcb_setup.hpp"
+#include "hv/svm/world_switch.hpp"
+
+namespace hv::svm {
+namespace {
+namespace clean = arch::svm::clean;
+namespace ic = arch::svm::interrupt_control;
+constexpr u64 kDr6SingleStep = 1u << 14, kDr6Idle = 0xffff'0ff0;
+constexpr u8 kOverflow = 4;
+
+/// Tags 1, 2, … have an ASID of their own while there are enough. The last ASID is for all others: they flush
+/// it whenever they are loaded.
+constexpr bool has_own_asid(u16 tag, u32 asid_count) {
+    return tag != 0 && u32{tag} + 1 < asid_count;
+}
+constexpr u32 choose_asid(u16 tag, u32 asid_count) {
+    return has_own_asid(tag, asid_count) ? tag : asid_count - 1;
+}
+static_assert(choose_asid(1, 16) == 1 && choose_asid(14, 16) == 14 && choose_asid(15, 16) == 15);
+static_assert(choose_asid(16, 16) == 15 && !has_own_asid(15, 16) && choose_asid(1, 2) == 1 &&
+              !has_own_asid(1, 2));
+} // namespace
+
+SvmVcpu::SvmVcpu(SvmMachine const& machine, VcpuSetup const& setup, arch::Vmcb& vmcb, Hpa vmcb_at)
+    : vmcb_{vmcb}, vmcb_at_{vmcb_at.raw}, nested_{setup.nested}, machine_{machine} {
+    u32 const count = machine.features.asid_count;
+    asid_shared_ = !has_own_asid(setup.partition_tag, count);
+    set_up_control(vmcb.control, machine.features, {machine.io_map, machine.msr_map, nested_->root()},
+                   choose_asid(setup.partition_tag, count));
+    reset();
+}
+
+void SvmVcpu::load() {
+    SvmCpu const* const cpu = machine_.find(hv_svm_rdmsr(arch::svm::msr::kVmHsavePa));
+    HV_ASSERT(cpu != nullptr);
+    host_vmcb_at_ = cpu->host_vmcb.raw;
+    hv_svm_save_host_state(host_vmcb_at_);
+    pending_ &= ~u32{kUnloaded};
+    if (cpu != last_cpu_) {
+        // This CPU has cached nothing of the VMCB, or something old; the same for translations of the ASID.
+        vmcb_.control.clean = 0;
+        pending_ |= kFlush;
+        last_cpu_ = cpu;
+    } else if (asid_shared_) {
+        pending_ |= kFlush;
+    }
+}
+
+void SvmVcpu::unload() {
+    pending_ |= kUnloaded; // nothing else: each world switch has stored everything
+}
+
+Exit const& SvmVcpu::run(u64) {
+    for (;;) {
+        arch::VmcbControl& control = vmcb_.control;
+        bool const plain = (pending_ | (control.interrupt_state & arch::svm::kInterruptShadow)) == 0 &&
+                           nested_->generation() == seen_generation_;
+        if (!plain && !prepare_entry()) {
+            return exit_;
+        }
+        if (hv_svm_world_switch(&gprs, &vmcb_, vmcb_at_, host_vmcb_at_, kicked) != 0) [[unlikely]] {
+            if (!plain) {
+                undo_entry();
+            }
+            report(ExitKind::HostEvent);
+            return exit_;
+        }
+        control.clean = clean::kAll;
+        if (!plain) {
+            finish_entry();
+        }
+        if (static_cast<s32>(control.exit_interrupt_info) < 0) [[unlikely]] { // bit 31: valid
+            auto const again =
+                interrupted_event(control.exit_interrupt_info,
+                                  injected_valid_ ? std::optional<Event>{injected_} : std::nullopt);
+            if (again) {
+                waiting_ = *again;
+                pending_ |= kEvent;
+            }
+        }
+        ExitClass const what = decode_exit(vmcb_, machine_.features, exit_);
+        if (what == ExitClass::Report) [[likely]] {
+            return exit_;
+        }
+        if (handle(what)) {
+            return exit_;
+        }
+    }
+}
+
+// Everything that makes an entry more than loading registers. Returns false when there is nothing to enter.
+bool SvmVcpu::prepare_entry() {
+    HV_ASSERT((pending_ & kUnloaded) == 0);
+    arch::VmcbControl& control = vmcb_.control;
+    if (failed_) {
+        return false; // exit_ still says EntryFailed
+    }
+    if ((pending_ & kShutdown) != 0) {
+        pending_ &= ~u32{kShutdown};
+        report(ExitKind::TripleFault);
+        return false;
+    }
+    injected_valid_ = (pending_ & kEvent) != 0;
+    if (injected_valid_) {
+        injected_ = waiting_;
+        control.event_injection = event_injection(waiting_);
+        control.interrupt_state &= ~arch::svm::kInterruptShadow;
+    }
+    entered_in_shadow_ = (control.interrupt_state & arch::svm::kInterruptShadow) != 0;
+    entry_rip_ = vmcb_.state.rip;
+    armed_ = Step::None;
+    if (window_wanted_) {
+        open_window();
+    }
+    if ((pending_ & kStep) != 0) {
+        armed_ = Step::Core;
+    }
+    if (armed_ != Step::None) {
+        arm_step();
+    }
+    u64 const generation = nested_->generation();
+    if ((pending_ & kFlush) != 0 || generation != seen_generation_) {
+        seen_generation_ = generation;
+        control.tlb_control =
+            static_cast<u32>(machine_.features.flush_by_asid ? arch::svm::TlbControl::FlushThisAsid
+                                                             : arch::svm::TlbControl::FlushAll);
+    }
+    if ((pending_ & kStateWritten) != 0) {
+        written_state_ = vmcb_.state;
+    }
+    entry_pending_ = pending_;
+    pending_ &= ~u32{kEvent | kFlush | kStateWritten | kWindow | kStep};
+    return true;
+}
+
+// V_IRQ with an intercept is the window. In an interrupt shadow it may not be used: one emulator drops the
+// shadow at VMRUN and would open the window between STI and HLT, a lost wake-up. Coming back by a short timer
+// would cost each such interrupt its latency, so one instruction is stepped, and the shadow is over.
+void SvmVcpu::open_window() {
+    arch::VmcbControl& control = vmcb_.control;
+    if (entered_in_shadow_) {
+        control.interrupt_control &= ~ic::kVirtualIrq;
+        armed_ = Step::Window;
+    } else {
+        control.interrupt_control |= ic::kVirtualIrq;
+    }
+    mark_dirty(clean::kInterruptControl);
+}
+
+// The entry did not take place: what it was to do is still to be done.
+void SvmVcpu::undo_entry() {
+    vmcb_.control.event_injection = 0;
+    if (armed_ != Step::None) {
+        disarm_step();
+    }
+    pending_ |= entry_pending_;
+}
+
+void SvmVcpu::finish_entry() {
+    arch::VmcbControl& control = vmcb_.control;
+    control.tlb_control = static_cast<u32>(arch::svm::TlbControl::Nothing);
+    control.event_injection = 0;
+    if (injected_valid_ && injected_.type == Event::Type::Nmi &&
+        arch::svm::event::Valid::get(control.exit_interrupt_info) == 0) {
+        nmi_ = Nmi::Blocked; // until the guest's IRET
+        control.intercept_instructions1 |= arch::svm::intercept1::kIret;
+        mark_dirty(clean::kIntercepts);
+    }
+    if (armed_ != Step::None) {
+        disarm_step();
+    }
+    if (entered_in_shadow_ && vmcb_.state.rip == entry_rip_ &&
+        control.exit_code != arch::svm::exit::kException + vector::kDebug) {
+        control.interrupt_state |=
+            arch::svm::kInterruptShadow; // nothing has run, and it may have been forgotten
+    }
+}
+
+// Exceptions exit while we step: delivered by the processor they would leave our trap flag on the guest's
+// stack.
+void SvmVcpu::arm_step() {
+    arch::VmcbControl& control = vmcb_.control;
+    saved_tf_ = vmcb_.state.rflags & rflags::kTrap;
+    saved_dr6_ = vmcb_.state.dr6;
+    vmcb_.state.rflags |= rflags::kTrap;
+    control.intercept_exceptions |= kDefinedExceptions;
+    if (!step_through_flags_) {
+        control.intercept_instructions1 |= kFlagsIntercepts;
+    }
+    mark_dirty(clean::kIntercepts);
+}
+
+// Takes our trap flag out again. armed_ stays for handle() to see until the next entry.
+void SvmVcpu::disarm_step() {
+    arch::VmcbControl& control = vmcb_.control;
+    if (!step_loads_flags_ || vmcb_.state.rip == entry_rip_) {
+        vmcb_.state.rflags = (vmcb_.state.rflags & ~rflags::kTrap) | saved_tf_;
+    }
+    step_through_flags_ = step_loads_flags_ = false;
+    control.intercept_instructions1 &= ~kFlagsIntercepts;
+    if (nmi_ == Nmi::Blocked) {
+        control.intercept_instructions1 |= arch::svm::intercept1::kIret;
+    }
+    control.intercept_exceptions = kAlwaysInterceptedExceptions | wanted_exceptions_;
+    mark_dirty(clean::kIntercepts);
+    if (armed_ == Step::Window) {
+        pending_ |= kWindow;
+    }
+}
+
+/// Deals with exits that are not simply the core's. @return whether exit_ is to be reported.
+bool SvmVcpu::handle(ExitClass what) {
+    if (what != ExitClass::Invalid) {
+        last_was_invalid_ = false;
+    }
+    switch (what) {
+    case ExitClass::HostInterrupt: hv_svm_take_interrupts(); [[fallthrough]];
+    case ExitClass::HostEvent: step_again(); return report(ExitKind::HostEvent);
+    case ExitClass::VirtualIrq:
+        step_again();
+        vmcb_.control.interrupt_control &= ~ic::kVirtualIrq; // the hardware leaves it set
+        mark_dirty(clean::kInterruptControl);
+        if (!can_take_interrupt()) {
+            pending_ |= kWindow; // an event of the last entry comes first
+            return false;
+        }
+        window_wanted_ = false;
+        return report(ExitKind::InterruptWindow);
+    case ExitClass::Exception:
+        return handle_exception(static_cast<u8>(vmcb_.control.exit_code - arch::svm::exit::kException));
+    case ExitClass::FlagsInstruction: return handle_flags_instruction();
+    case ExitClass::Invalid: return handle_invalid();
+    case ExitClass::Report: break;
+    }
+    return true;
+}
+
+bool SvmVcpu::handle_exception(u8 number) {
+    if (armed_ != Step::None) {
+        if (number == vector::kDebug && (vmcb_.state.dr6 & kDr6SingleStep) != 0) {
+            return handle_step_trap();
+        }
+        if (number == vector::kBreakpoint || number == kOverflow) {
+            return handle_flags_instruction(); // INT3, INTO: they run again, unstepped, and push clean flags
+        }
+    }
+    u32 const code = static_cast<u32>(vmcb_.control.exit_info1);
+    bool const has_code = exception_has_error_code(number);
+    if (number == vector::kMachineCheck || (wanted_exceptions_ >> number & 1) != 0) {
+        u64 address = 0;
+        if (number == vector::kPageFault) {
+            address = vmcb_.control.exit_info2;
+        } else if (number == vector::kDebug) {
+            address = vmcb_.state.dr6 ^ kDr6Idle;
+        }
+        exit_.exception = {number, has_code, has_code ? code : 0, address};
+        return report(ExitKind::Exception);
+    }
+    if (number == vector::kPageFault) {
+        vmcb_.state.cr2 = vmcb_.control.exit_info2; // an intercepted page fault leaves it alone
+        mark_dirty(clean::kCr2);
+    }
+    inject({Event::Type::Exception, number, has_code, has_code ? code : 0});
+    return armed_ == Step::Core && report(ExitKind::SingleStep);
+}
+
+/// The one instruction is done.
+bool SvmVcpu::handle_step_trap() {
+    u64& dr6 = vmcb_.state.dr6;
+    bool const guests_step = saved_tf_ != 0;
+    constexpr u64 kBreakpointsHit = 0xf;
+    if (guests_step || (dr6 & kBreakpointsHit) != 0) {
+        if (!guests_step) {
+            dr6 &= ~kDr6SingleStep;
+        }
+        inject({Event::Type::Exception, vector::kDebug, false, 0});
+    } else {
+        dr6 = saved_dr6_;
+    }
+    mark_dirty(clean::kDebugRegisters);
+    if (armed_ == Step::Core) {
+        return report(ExitKind::SingleStep);
+    }
+    if (!can_take_interrupt()) {
+        return false;
+    }
+    window_wanted_ = false;
+    pending_ &= ~u32{kWindow};
+    return report(ExitKind::InterruptWindow);
+}
+
+/// PUSHF, POPF, IRET or INT n while we hide a trap flag, or IRET at the end of an NMI.
+bool SvmVcpu::handle_flags_instruction() {
+    arch::VmcbControl& control = vmcb_.control;
+    bool const iret = control.exit_code == arch::svm::exit::kIret;
+    if (iret && nmi_ == Nmi::Blocked) {
+        nmi_ = Nmi::Returning;
+        nmi_return_rip_ = vmcb_.state.rip;
+        control.intercept_instructions1 &= ~arch::svm::intercept1::kIret;
+        mark_dirty(clean::kIntercepts);
+    }
+    if (armed_ == Step::Window) {
+        // The shadow protects STI;HLT and MOV SS;MOV SP. None of these instructions needs it.
+        control.interrupt_state &= ~arch::svm::kInterruptShadow;
+    } else if (armed_ == Step::Core) {
+        step_through_flags_ = true;
+        step_loads_flags_ = iret || control.exit_code == arch::svm::exit::kPopf;
+        pending_ |= kStep;
+    }
+    return false;
+}
+
+/// Exit code -1. VMRUN refuses a state that makes no sense, which is the partition's end. One emulator says
+/// the same when the running guest loads a reserved bit into CR3, where a processor raises #GP: the state is
+/// then the guest's own, not the host's, and #GP is what it gets; but not twice in a row.
+bool SvmVcpu::handle_invalid() {
+    bool const refused = last_was_invalid_ || vmcb_.state.cr3 == hv_svm_read_cr3();
+    if (!refused) {
+        last_was_invalid_ = true;
+        inject({Event::Type::Exception, vector::kGeneralProtection, true, 0});
+        return false;
+    }
+    exit_.unknown = {vmcb_.control.exit_code, vmcb_.control.exit_info1};
+    vmcb_.state = written_state_; // the emulator has stored the host's state there: nobody may see that
+    failed_ = true;
+    pending_ |= kStateWritten; // the next run() must notice
+    return report(ExitKind::EntryFailed);
+}
+
+/// The stepped instruction has not run yet: it is still to be stepped.
+void SvmVcpu::step_again() {
+    if (armed_ == Step::Core) {
+        pending_ |= kStep;
+    }
+}
+
+bool SvmVcpu::report(ExitKind kind) {
+    exit_.kind = kind;
+    exit_.instruction_bytes = 0;
+    return true;
+}
+} // namespace hv::svm

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// VMRUN and what must surround it. Offsets: GuestGprs is 8 bytes a register in encoding order; 0x5f8 is RAX in
+// the VMCB (hv/arch/vmcb.hpp asserts it).
+.intel_syntax noprefix
+.set VMCB_RAX, 0x5f8
+
+.macro FUNCTION name
+    .section .text.\name, "ax", @progbits
+    .balign 16
+    .globl \name
+    .type \name, @function
+\name:
+.endm
+.macro END_FUNCTION name
+    .size \name, . - \name
+.endm
+
+// u32 hv_svm_world_switch(GuestGprs* rdi, Vmcb* rsi, u64 vmcb_at rdx, u64 host_vmcb_at rcx, u32 const* kicked r8)
+//
+//   clgi ──────────────── nothing can interrupt ──────────────── stgi
+//     sti: host IF = 1 at VMRUN, or a host interrupt would not end the guest (V_INTR_MASKING)
+//        vmload guest │ vmrun ─ guest ─ #VMEXIT │ vmsave guest │ cli │ vmload host
+//
+// GIF stays 0 until the host's TR is back: an NMI or a fault on an interrupt stack reads the TSS through it.
+// An NMI before CLGI is in `kicked`, a later one ends the guest at once: none is slept over.
+// VMLOAD stands between STI and VMRUN because the shadow of an STI directly before VMRUN reaches the guest.
+FUNCTION hv_svm_world_switch
+    push    rbp
+    push    rbx
+    push    r12
+    push    r13
+    push    r14
+    push    r15
+    clgi
+    cmp     dword ptr [r8], 0
+    jne     .Lkicked
+    push    rcx
+    push    rsi
+    push    rdi
+    mov     rax, [rdi]
+    mov     [rsi + VMCB_RAX], rax
+    mov     rax, rdx
+    mov     rcx, [rdi + 8 * 1]
+    mov     rdx, [rdi + 8 * 2]
+    mov     rbx, [rdi + 8 * 3]
+    mov     rbp, [rdi + 8 * 5]
+    mov     rsi, [rdi + 8 * 6]
+    mov     r8,  [rdi + 8 * 8]
+    mov     r9,  [rdi + 8 * 9]
+    mov     r10, [rdi + 8 * 10]
+    mov     r11, [rdi + 8 * 11]
+    mov     r12, [rdi + 8 * 12]
+    mov     r13, [rdi + 8 * 13]
+    mov     r14, [rdi + 8 * 14]
+    mov     r15, [rdi + 8 * 15]
+    mov     rdi, [rdi + 8 * 7]
+    sti
+    vmload  rax
+    vmrun   rax
+    vmsave  rax
+    cli
+    pop     rax
+    mov     [rax + 8 * 1], rcx
+    mov     [rax + 8 * 2], rdx
+    mov     [rax + 8 * 3], rbx
+    mov     [rax + 8 * 5], rbp
+    mov     [rax + 8 * 6], rsi
+    mov     [rax + 8 * 7], rdi
+    mov     [rax + 8 * 8], r8
+    mov     [rax + 8 * 9], r9
+    mov     [rax + 8 * 10], r10
+    mov     [rax + 8 * 11], r11
+    mov     [rax + 8 * 12], r12
+    mov     [rax + 8 * 13], r13
+    mov     [rax + 8 * 14], r14
+    mov     [rax + 8 * 15], r15
+    pop     rsi
+    mov     rcx, [rsi + VMCB_RAX]
+    mov     [rax], rcx
+    pop     rax
+    vmload  rax
+    xor     eax, eax
+.Lreturn:
+    stgi
+    pop     r15
+    pop     r14
+    pop     r13
+    pop     r12
+    pop     rbx
+    pop     rbp
+    ret
+.Lkicked:
+    mov     eax, 1
+    jmp     .Lreturn
+END_FUNCTION hv_svm_world_switch
+
+FUNCTION hv_svm_take_interrupts
+    sti
+    nop
+    cli
+    ret
+END_FUNCTION hv_svm_take_interrupts
+
+.section .note.GNU-stack, "", @progbits
