@@ -38,7 +38,7 @@ void check_cpu(RealCpu& cpu) {
              "setup, or, inside a virtual machine, switch nested virtualization on (QEMU: -cpu max or -cpu "
              "host)");
     case Virtualization::VmxLockedOff:
-        fail("VMX is switched off and locked (IA32_FEATURE_CONTROL); switch Intel VT-x on in the firmware "
+        fail("VMX is switched off and locked (IA32_FEATURE_CONTROL); switch VT-x on in the firmware "
              "setup and "
              "power the machine off and on");
     case Virtualization::SvmLockedOff:
