@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hv/vmx/live_state.hpp"
+#include "hv/arch/ops/cpu_ops.hpp"
+
+namespace hv::vmx {
+void LiveState::save(usize msr_count) {
+    for (usize i = 0; i < msr_count; ++i) {
+        msrs[i] = arch::rdmsr(kLiveMsrs[i]);
+    }
+    cr2 = arch::read_cr2();
+    dr6 = arch::read_dr<6>();
+}
+
+void LiveState::restore(usize msr_count) const {
+    for (usize i = 0; i < msr_count; ++i) {
+        arch::wrmsr(kLiveMsrs[i], msrs[i]);
+    }
+    arch::write_cr2(cr2);
+    arch::write_dr<6>(dr6);
+}
+} // namespace hv::vmx

@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: Apache-2.0
+// Entry and exit. run() is the path that every exit takes: what is not needed each time is behind work_.
+#include "hv/vmx/vcpu.hpp"
+#include "hv/arch/ops/cpu_ops.hpp"
+#include "hv/base/log.hpp"
+#include "hv/core/event_merge.hpp"
+#include "hv/vmx/exit_decode.hpp"
+
+namespace hv::vmx {
+namespace {
+namespace f = arch::vmcs;
+using arch::vmx::ExitReason;
+namespace interruption = arch::vmx::interruption;
+namespace blocking = arch::vmx::interruptibility;
+
+constexpr u32 kShadowBits = blocking::BlockingBySti::mask | blocking::BlockingByMovSs::mask;
+namespace debug { // DR6, DR7 and the exit qualification agree on these bits
+constexpr u64 kBreakpoints = 0xf, kGeneralDetect = 1u << 13;
+constexpr u64 kCauses = kBreakpoints | kGeneralDetect | arch::vmx::debug_exit::SingleStep::mask;
+} // namespace debug
+constexpr u8 kAlignmentCheck = 17;
+/// #DB and #AC are always taken here and handed back: a guest can make the CPU raise them for ever inside
+/// their own delivery, where no interrupt or timer gets through.
+constexpr u32 kAlwaysIntercepted = (1u << vector::kDebug) | (1u << kAlignmentCheck);
+} // namespace
+
+Exit const& VmxVcpu::run(u64 deadline_tsc) {
+    for (;;) {
+        if (deadline_tsc != timer_deadline_ || deadline_tsc != ~0ull) {
+            set_timer(deadline_tsc);
+        }
+        if (nested_->generation() != flushed_generation_) [[unlikely]] {
+            work_ |= kFlushNested;
+        }
+        if ((work_ & ~static_cast<u32>(kRip)) != 0 && !prepare_entry()) {
+            exit_.kind = ExitKind::TripleFault;
+            exit_.instruction_bytes = 0;
+            return exit_;
+        }
+        if ((work_ & kRip) != 0) {
+            vmcs_.write(f::guest_rip, rip_);
+        }
+        work_ = 0;
+        valid_ = 0;
+        SwitchResult const result = hv_vmx_world_switch(gprs.value, &switch_);
+        if (result != SwitchResult::Exited) [[unlikely]] {
+            return entry_refused(result);
+        }
+        switch_.launched = 1;
+        u32 const reason = vmcs_.read(f::exit_reason);
+        if (reason == static_cast<u32>(ExitReason::Cpuid) && !step_wanted_) [[likely]] {
+            exit_.kind = ExitKind::Cpuid;
+            exit_.instruction_bytes = static_cast<u8>(vmcs_.read(f::vm_exit_instruction_length));
+            return exit_;
+        }
+        if (step_wanted_ ? finish_step(reason) : finish_exit(reason)) {
+            return exit_;
+        }
+    }
+}
+
+/// Loads the preemption timer with the time left, so that the guest cannot outrun @p deadline_tsc.
+void VmxVcpu::set_timer(u64 deadline_tsc) {
+    timer_deadline_ = deadline_tsc;
+    if (!backend_.controls().has_timer) {
+        return;
+    }
+    constexpr u32 kLongest = ~0u;
+    u64 ticks = kLongest;
+    if (deadline_tsc != ~0ull) {
+        u64 const now = arch::rdtsc();
+        ticks = deadline_tsc > now ? (deadline_tsc - now) >> backend_.controls().timer_shift : 0;
+    }
+    // Firing early at the longest value costs one needless HostEvent every 2^32 ticks.
+    vmcs_.write(f::vmx_preemption_timer_value, ticks < kLongest ? static_cast<u32>(ticks) : kLongest);
+}
+
+/// Does what work_ asks for, RIP apart.
+/// @return false when the guest must not be entered: its faults piled up to a shutdown.
+bool VmxVcpu::prepare_entry() {
+    if ((work_ & kTripleFault) != 0) {
+        work_ &= ~static_cast<u32>(kTripleFault);
+        return false;
+    }
+    if (step_wanted_) {
+        begin_step();
+    }
+    if (pending_.valid()) {
+        write_pending_event();
+    }
+    if ((work_ & (kTrapFlag | kEvent)) != 0) {
+        settle_pending_debug();
+    }
+    if ((work_ & kRsp) != 0) {
+        vmcs_.write(f::guest_rsp, rsp_);
+    }
+    if ((work_ & kRflags) != 0) {
+        vmcs_.write(f::guest_rflags, rflags_);
+    }
+    if ((work_ & kShadow) != 0) {
+        vmcs_.write(f::guest_interruptibility_state, shadow_);
+    }
+    if ((work_ & kLoadPdptes) != 0) {
+        load_pdptes();
+    }
+    if ((work_ & kControls) != 0) {
+        vmcs_.write(f::primary_controls, primary_);
+    }
+    if ((work_ & kExceptions) != 0) {
+        vmcs_.write(f::exception_bitmap, exceptions_ | kAlwaysIntercepted);
+    }
+    if ((work_ & (kFlushNested | kFlushLinear)) != 0) {
+        flush_translations();
+    }
+    return true;
+}
+
+void VmxVcpu::write_pending_event() {
+    bool const protected_mode = (vmcs_.read(f::guest_cr0) & cr0::kPe) != 0;
+    PendingEvent const event = for_mode(pending_, protected_mode);
+    vmcs_.write(f::vm_entry_interruption_information, event.information);
+    if (interruption::HasErrorCode::get(event.information) != 0) {
+        vmcs_.write(f::vm_entry_exception_error_code, event.error_code);
+    }
+    if (is_software(event.type())) {
+        vmcs_.write(f::vm_entry_instruction_length, event.instruction_bytes);
+    }
+    // Faults save RFLAGS with RF set, so that the restarted instruction does not hit its breakpoint again.
+    u8 const number = static_cast<u8>(interruption::Vector::get(event.information));
+    if (event.type() == interruption::kHardwareException && number != vector::kDebug) {
+        set_rflags(rflags() | rflags::kResume);
+    }
+    // Delivery ends an interrupt shadow, and VM entry refuses most events with one.
+    if ((shadow() & kShadowBits) != 0) {
+        set_shadow(shadow() & ~kShadowBits);
+    }
+    pending_ = {}; // the VMCS has it now; an exit during its delivery brings it back
+}
+
+/// Makes the single-step bit of the pending debug exceptions what it must be: set when an instruction that we
+/// completed ran under TF, or when VM entry wants it (TF in an interrupt shadow); clear otherwise, because an
+/// emulator saves it at every exit under TF. Source: SDM vol 3C, "Checks on Guest Non-Register State".
+void VmxVcpu::settle_pending_debug() {
+    u64 const before = vmcs_.read(f::guest_pending_debug_exceptions);
+    bool const trapping = (rflags() & rflags::kTrap) != 0;
+    bool const due = trapping && (single_step_done_ || (shadow() & kShadowBits) != 0);
+    u64 const after = arch::vmx::debug_exit::SingleStep::set(before, due ? 1 : 0);
+    if (after != before) {
+        vmcs_.write(f::guest_pending_debug_exceptions, after);
+    }
+    single_step_done_ = false;
+}
+
+void VmxVcpu::flush_translations() {
+    Controls const& c = backend_.controls();
+    bool ok = true;
+    if ((work_ & kFlushNested) != 0) {
+        // INVEPT drops combined translations as well; those of no EPT context do not exist for a guest.
+        flushed_generation_ = nested_->generation();
+        ok = arch::invept(c.invept_single ? arch::Invept::SingleContext : arch::Invept::AllContexts, eptp_);
+    }
+    if ((work_ & kFlushLinear) != 0 && vpid_ != 0) {
+        ok &= arch::invvpid(c.invvpid_single ? arch::Invvpid::SingleContext : arch::Invvpid::AllContexts,
+                            vpid_);
+    }
+    HV_ASSERT(ok);
+}
+
+/// With EPT, VM entry takes the PAE directory pointers from the VMCS. They are wrong after a control register
+/// was written for the guest. A directory that is not in backed memory leaves them as they were.
+void VmxVcpu::load_pdptes() {
+    bool const pae = (vmcs_.read(f::guest_cr0) & cr0::kPg) != 0 &&
+                     (vmcs_.read(f::guest_cr4) & cr4::kPae) != 0 &&
+                     (vmcs_.read(f::guest_ia32_efer) & efer::kLma) == 0;
+    if (!pae) {
+        return;
+    }
+    constexpr u64 kDirectoryMask = 0xffff'ffe0;
+    Gpa const directory{vmcs_.read(f::guest_cr3) & kDirectoryMask};
+    auto const leaf = nested_->lookup(directory.page());
+    if (!leaf.ok()) {
+        return;
+    }
+    auto const* entries =
+        static_cast<u64 const*>(frames_.pointer(leaf.value().hpa + (directory - leaf.value().gpa)));
+    constexpr arch::VmcsField<u64> kFields[] = {f::guest_pdpte0, f::guest_pdpte1, f::guest_pdpte2,
+                                                f::guest_pdpte3};
+    constexpr u64 kReserved = 0x1e6; // bits 2:1 and 8:5: VM entry refuses them in a present entry
+    for (usize i = 0; i < 4; ++i) {
+        u64 const entry = __atomic_load_n(&entries[i], __ATOMIC_RELAXED);
+        vmcs_.write(kFields[i], (entry & 1) != 0 ? entry & ~kReserved : 0);
+    }
+}
+
+/// VMLAUNCH or VMRESUME failed outright: our controls or our host state, or a field the guest's owner set.
+Exit const& VmxVcpu::entry_refused(SwitchResult result) {
+    constexpr u64 kVmFail = 1ull << 32; // apart from exit reasons
+    u64 const number = result == SwitchResult::FailValid ? vmcs_.read(f::vm_instruction_error) : 0;
+    exit_.kind = ExitKind::EntryFailed;
+    exit_.instruction_bytes = 0;
+    exit_.unknown = {kVmFail | number, 0};
+    end_step();
+    return exit_;
+}
+
+/// The same as finish_exit() while a single step is wanted: that ends with any exit that the caller sees and
+/// that is not the host's own.
+bool VmxVcpu::finish_step(u32 reason) {
+    end_step();
+    bool const tell = finish_exit(reason);
+    step_by_trap_flag_ = false;
+    step_wanted_ = !tell || exit_.kind == ExitKind::HostEvent;
+    work_ |= step_wanted_ ? kControls : 0u;
+    return tell;
+}
+
+/// Deals with every exit but CPUID.
+/// @return whether exit_ is for the caller; false: done here, enter again
+bool VmxVcpu::finish_exit(u32 reason) {
+    switch (static_cast<ExitReason>(reason)) {
+    case ExitReason::EptViolation: {
+        recall_interrupted_delivery();
+        note_fault_like_exit();
+        u64 const qualification = vmcs_.read(f::exit_qualification);
+        exit_.kind = ExitKind::NestedFault;
+        exit_.instruction_bytes = 0;
+        exit_.fault = decode_ept_violation(qualification, vmcs_.read(f::guest_physical_address));
+        if (arch::vmx::ept_violation::NmiUnblockingByIret::get(qualification) != 0 && !pending_.valid()) {
+            set_shadow(shadow() | static_cast<u32>(blocking::BlockingByNmi::mask));
+        }
+        return true;
+    }
+    case ExitReason::ExceptionOrNmi: return finish_exception();
+    case ExitReason::ExternalInterrupt:
+        note_fault_like_exit();
+        arch::take_pending_interrupts();
+        break;
+    case ExitReason::PreemptionTimer: note_fault_like_exit(); break;
+    case ExitReason::ControlRegister: return finish_control_register();
+    case ExitReason::EptMisconfiguration:
+    case ExitReason::TaskSwitch: recall_interrupted_delivery(); break;
+    default: break;
+    }
+    if (arch::vmx::reason::EntryFailure::get(reason) != 0) [[unlikely]] {
+        exit_.kind = ExitKind::EntryFailed;
+        exit_.instruction_bytes = 0;
+        exit_.unknown = {reason, vmcs_.read(f::exit_qualification)};
+        return true;
+    }
+    decode_exit(reason, vmcs_, exit_);
+    if (exit_.kind == ExitKind::Unknown && reason == static_cast<u32>(ExitReason::EptMisconfiguration)) {
+        exit_.unknown.info = vmcs_.read(f::guest_physical_address).raw;
+    }
+    return true;
+}
+
+/// The exit came in the middle of delivering an event through the guest's IDT: deliver it again.
+void VmxVcpu::recall_interrupted_delivery() {
+    u32 const information = vmcs_.read(f::idt_vectoring_information);
+    if (interruption::Valid::get(information) == 0) [[likely]] {
+        return;
+    }
+    pending_ = from_idt_vectoring(information, vmcs_.read(f::idt_vectoring_error_code),
+                                  vmcs_.read(f::vm_exit_instruction_length));
+    work_ |= kEvent;
+    if (pending_.type() == interruption::kNmi) {
+        set_shadow(shadow() & ~static_cast<u32>(blocking::BlockingByNmi::mask)); // injecting it blocks again
+    }
+}
+
+/// The instruction at RIP has not run: under TF no #DB is due yet.
+void VmxVcpu::note_fault_like_exit() {
+    if ((rflags() & rflags::kTrap) != 0) [[unlikely]] {
+        work_ |= kTrapFlag;
+    }
+}
+
+bool VmxVcpu::finish_exception() {
+    u32 const information = vmcs_.read(f::vm_exit_interruption_information);
+    recall_interrupted_delivery();
+    exit_.instruction_bytes = 0;
+    if (interruption::Type::get(information) == interruption::kNmi) {
+        note_fault_like_exit();
+        arch::call_nmi_handler();
+        exit_.kind = ExitKind::HostEvent;
+        return true;
+    }
+    auto const number = static_cast<u8>(interruption::Vector::get(information));
+    if (interruption::NmiUnblockingByIret::get(information) != 0 && number != vector::kDoubleFault &&
+        !pending_.valid()) {
+        set_shadow(shadow() | static_cast<u32>(blocking::BlockingByNmi::mask));
+    }
+    bool const asked_for = ((exceptions_ >> (number & 31)) & 1) != 0;
+    if (number == vector::kDebug && finish_single_step(asked_for)) {
+        return true;
+    }
+    bool const has_error = interruption::HasErrorCode::get(information) != 0;
+    u32 const error = has_error ? vmcs_.read(f::vm_exit_interruption_error_code) : 0;
+    if (!asked_for) {
+        if (number == vector::kDebug) {
+            record_debug_causes(vmcs_.read(f::exit_qualification));
+        }
+        inject({Event::Type::Exception, number, has_error, error});
+        return false;
+    }
+    note_fault_like_exit();
+    if (is_software(interruption::Type::get(information))) {
+        exit_.instruction_bytes = static_cast<u8>(vmcs_.read(f::vm_exit_instruction_length));
+    }
+    exit_.kind = ExitKind::Exception;
+    exit_.exception = {number, has_error, error, 0};
+    if (number == vector::kPageFault || number == vector::kDebug) {
+        exit_.exception.address = vmcs_.read(f::exit_qualification);
+    }
+    return true;
+}
+
+/// #DB while we step by TF: is it our step? What else it carries is the guest's and follows at the next
+/// entry.
+/// @return whether exit_ is a finished step
+bool VmxVcpu::finish_single_step(bool core_wants_debug) {
+    using arch::vmx::debug_exit::SingleStep;
+    if (!step_by_trap_flag_) {
+        return false;
+    }
+    u64 const causes = vmcs_.read(f::exit_qualification);
+    u64 const guests = step_guest_tf_ ? causes : SingleStep::set(causes, 0);
+    if (SingleStep::get(causes) == 0 || (core_wants_debug && (guests & debug::kBreakpoints) != 0)) {
+        return false; // a breakpoint: the core, or the guest, sees that
+    }
+    if ((guests & debug::kCauses) != 0) {
+        record_debug_causes(guests);
+        inject({Event::Type::Exception, vector::kDebug, false, 0});
+    }
+    exit_.kind = ExitKind::SingleStep;
+    return true;
+}
+
+/// DR6 and DR7.GD as the CPU leaves them when it delivers #DB by itself: an exit in its place does not (SDM
+/// vol 3C, "Architectural State Before a VM Exit").
+void VmxVcpu::record_debug_causes(u64 causes) {
+    arch::write_dr<6>((arch::read_dr<6>() & ~debug::kBreakpoints) | (causes & debug::kCauses));
+    vmcs_.write(f::guest_dr7, vmcs_.read(f::guest_dr7) & ~debug::kGeneralDetect);
+}
+
+/// MOV to CR0 or CR4 that only changes bits the hardware keeps to itself is finished here: the read shadow
+/// takes them and the instruction runs again. The rest is for the core.
+bool VmxVcpu::finish_control_register() {
+    decode_exit(static_cast<u32>(ExitReason::ControlRegister), vmcs_, exit_);
+    ControlRegisterExit const& access = exit_.control;
+    bool const mov_to = access.kind == ControlRegisterExit::Kind::MovTo;
+    if (!mov_to || (access.control != 0 && access.control != 4)) {
+        return true;
+    }
+    auto const source = static_cast<Reg>(access.gpr);
+    u64 value = source == Reg::Rsp ? rsp() : gprs[source];
+    if (!in_64bit_mode()) {
+        value &= 0xffff'ffff;
+    }
+    bool const is_cr0 = access.control == 0;
+    u64 const view = read(is_cr0 ? ControlReg::Cr0 : ControlReg::Cr4);
+    if (is_cr0 ? !cr0_needs_shadow_only(view, value) : !cr4_needs_shadow_only(view, value)) {
+        return true;
+    }
+    vmcs_.write(is_cr0 ? f::cr0_read_shadow : f::cr4_read_shadow, value);
+    note_fault_like_exit();
+    return false;
+}
+
+void VmxVcpu::advance(u8 instruction_bytes) {
+    u64 const before = rip();
+    u64 after = before + instruction_bytes;
+    if (((before ^ after) >> 32) != 0 && !in_64bit_mode()) [[unlikely]] {
+        after &= 0xffff'ffff;
+    }
+    set_rip(after);
+    if ((rflags() & (rflags::kTrap | rflags::kResume)) != 0) [[unlikely]] {
+        if ((rflags_ & rflags::kTrap) != 0) {
+            single_step_done_ = true;
+            work_ |= kTrapFlag;
+        }
+        if ((rflags_ & rflags::kResume) != 0) {
+            set_rflags(rflags_ & ~rflags::kResume);
+        }
+    }
+    if ((shadow() & kShadowBits) != 0) [[unlikely]] {
+        set_shadow(shadow_ & ~kShadowBits);
+    }
+}
+
+void VmxVcpu::inject(Event const& event) {
+    if (pending_.valid()) {
+        HV_ASSERT(event.type == Event::Type::Exception);
+        MergedEvent const merged = merge_exception(decode(pending_), event);
+        pending_ = encode(merged.event);
+        work_ |= merged.triple_fault ? kTripleFault : kEvent;
+        return;
+    }
+    u8 const length =
+        exit_.kind == ExitKind::Exception && exit_.instruction_bytes != 0 ? exit_.instruction_bytes : 1;
+    pending_ = encode(event, length);
+    work_ |= kEvent;
+}
+
+bool VmxVcpu::can_take_interrupt() {
+    // The #DB of a finished single step goes first: an injected interrupt would swallow it.
+    return !pending_.valid() && !single_step_done_ && (rflags() & rflags::kInterrupt) != 0 &&
+           (shadow() & kShadowBits) == 0;
+}
+
+bool VmxVcpu::can_take_nmi() {
+    // VM entry may refuse an NMI after STI too, so both shadows count.
+    return !pending_.valid() && (shadow() & (kShadowBits | blocking::BlockingByNmi::mask)) == 0;
+}
+
+void VmxVcpu::request_interrupt_window(bool wanted) {
+    switch_interrupt_window(wanted);
+}
+
+void VmxVcpu::step_once() {
+    step_wanted_ = true;
+    work_ |= kControls;
+}
+
+/// Arranges for one instruction: by the monitor trap flag, or on a CPU without it by TF and our #DB.
+void VmxVcpu::begin_step() {
+    if (backend_.controls().has_monitor_trap) {
+        primary_ |= static_cast<u32>(arch::vmx::primary::MonitorTrapFlag::mask);
+        work_ |= kControls;
+        return;
+    }
+    step_by_trap_flag_ = true;
+    step_guest_tf_ = (rflags() & rflags::kTrap) != 0;
+    set_rflags(rflags() | rflags::kTrap);
+    // In a shadow VM entry would want #DB pending, and that comes before the instruction.
+    set_shadow(shadow() & ~kShadowBits);
+    work_ |= kTrapFlag;
+}
+
+/// Takes back what begin_step() did, right after the exit.
+void VmxVcpu::end_step() {
+    if (backend_.controls().has_monitor_trap) {
+        primary_ &= ~static_cast<u32>(arch::vmx::primary::MonitorTrapFlag::mask);
+        work_ |= kControls;
+        return;
+    }
+    if (step_by_trap_flag_ && !step_guest_tf_) {
+        set_rflags(rflags() & ~rflags::kTrap);
+        work_ |= kTrapFlag;
+    }
+}
+} // namespace hv::vmx

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The crash report of a virtual processor: some thirty lines, never more.
+#include "hv/base/log.hpp"
+#include "hv/vmx/vcpu.hpp"
+
+namespace hv::vmx {
+void VmxVcpu::dump() {
+    namespace f = arch::vmcs;
+    if (slot_ == nullptr || slot_->loaded != this) {
+        log_error("vcpu: not loaded, its state is in memory only");
+        return;
+    }
+    log_error("rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", gprs[Reg::Rax], gprs[Reg::Rbx],
+              gprs[Reg::Rcx], gprs[Reg::Rdx]);
+    log_error("rsi {:016x} rdi {:016x} rbp {:016x} rsp {:016x}", gprs[Reg::Rsi], gprs[Reg::Rdi],
+              gprs[Reg::Rbp], rsp());
+    log_error("r8  {:016x} r9  {:016x} r10 {:016x} r11 {:016x}", gprs[Reg::R8], gprs[Reg::R9], gprs[Reg::R10],
+              gprs[Reg::R11]);
+    log_error("r12 {:016x} r13 {:016x} r14 {:016x} r15 {:016x}", gprs[Reg::R12], gprs[Reg::R13],
+              gprs[Reg::R14], gprs[Reg::R15]);
+    log_error("rip {:016x} rflags {:08x} interruptibility {:x} activity {}", rip(), rflags(), shadow(),
+              vmcs_.read(f::guest_activity_state));
+    log_error("cr0 {:08x} (hardware {:08x}) cr2 {:x} cr3 {:x} cr4 {:x} (hardware {:x})",
+              read(ControlReg::Cr0), vmcs_.read(f::guest_cr0), read(ControlReg::Cr2), read(ControlReg::Cr3),
+              read(ControlReg::Cr4), vmcs_.read(f::guest_cr4));
+    log_error("efer {:x} pat {:x} dr7 {:x} pending debug {:x}", read(StateMsr::IA32_EFER),
+              read(StateMsr::IA32_PAT), read_dr7(), vmcs_.read(f::guest_pending_debug_exceptions));
+    constexpr std::string_view kNames[] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
+    for (u8 i = 0; i < 8; ++i) {
+        f::SegmentFields const& fields = f::guest_segment[i];
+        log_error("{:-4} {:04x} base {:016x} limit {:08x} rights {:05x}", kNames[i],
+                  vmcs_.read(fields.selector), vmcs_.read(fields.base), vmcs_.read(fields.limit),
+                  vmcs_.read(fields.access_rights));
+    }
+    DescriptorTable const gdtr = read_gdtr();
+    DescriptorTable const idtr = read_idtr();
+    log_error("gdtr {:x}/{:x} idtr {:x}/{:x}", gdtr.base, gdtr.limit, idtr.base, idtr.limit);
+    log_error("sysenter {:x}:{:x} sp {:x} star {:x} lstar {:x} kernel gs {:x}",
+              read(StateMsr::IA32_SYSENTER_CS), read(StateMsr::IA32_SYSENTER_EIP),
+              read(StateMsr::IA32_SYSENTER_ESP), read(StateMsr::IA32_STAR), read(StateMsr::IA32_LSTAR),
+              read(StateMsr::IA32_KERNEL_GS_BASE));
+    log_error("controls pin {:x} primary {:x} secondary {:x} exit {:x} entry {:x} exceptions {:x}",
+              vmcs_.read(f::pin_based_controls), vmcs_.read(f::primary_controls),
+              vmcs_.read(f::secondary_controls), vmcs_.read(f::vm_exit_controls),
+              vmcs_.read(f::vm_entry_controls), vmcs_.read(f::exception_bitmap));
+    log_error("eptp {:x} vpid {} tsc offset {:x}", vmcs_.read(f::ept_pointer), vpid_,
+              vmcs_.read(f::tsc_offset));
+    log_error("exit reason {:x} qualification {:x} gpa {:x} linear {:x} length {}",
+              vmcs_.read(f::exit_reason), vmcs_.read(f::exit_qualification),
+              vmcs_.read(f::guest_physical_address).raw, vmcs_.read(f::guest_linear_address),
+              vmcs_.read(f::vm_exit_instruction_length));
+    log_error("exit interruption {:x}/{:x} idt vectoring {:x}/{:x} entry interruption {:x} error {}",
+              vmcs_.read(f::vm_exit_interruption_information), vmcs_.read(f::vm_exit_interruption_error_code),
+              vmcs_.read(f::idt_vectoring_information), vmcs_.read(f::idt_vectoring_error_code),
+              vmcs_.read(f::vm_entry_interruption_information), vmcs_.read(f::vm_instruction_error));
+    log_error("pending event {:x} work {:x}", pending_.information, work_);
+}
+} // namespace hv::vmx
