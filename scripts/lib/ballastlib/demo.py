@@ -155,7 +155,7 @@ def follow(machine, story, *, live, why):
     """Reads the console to the end of the run, asking for the table as the guest's time goes on."""
     drawn, checked_grown, checked_fallen = 0, False, False
     asked_at = 0.0
-    while machine.verdict() is None or machine.lines and machine._read_to < len(machine.lines):
+    while machine.verdict() is None or not machine.all_read():
         try:
             line = machine.next_line(1.0)
         except Expired as expired:

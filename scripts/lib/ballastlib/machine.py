@@ -216,8 +216,7 @@ class Machine:
 
     def command_lines(self, command, last, timeout_s=20):
         """Sends a console command and returns the lines up to and with the first that matches `last`."""
-        with self._changed:
-            self._read_to = len(self.lines)
+        self.skip_read()
         self.send(command)
         wanted, found = re.compile(last), []
         deadline = self._deadline(timeout_s)
@@ -226,6 +225,16 @@ class Machine:
             found.append(line.text)
             if wanted.search(line.text):
                 return found
+
+    def skip_read(self):
+        """Counts every line so far as read: what is waited for next has to come anew."""
+        with self._changed:
+            self._read_to = len(self.lines)
+
+    def all_read(self):
+        """Whether no line waits to be read."""
+        with self._changed:
+            return self._read_to == len(self.lines)
 
     def verdict(self):
         """How the run ended, judging by the lines so far: OFF, CRASHED or BROKEN, or None while it goes on."""

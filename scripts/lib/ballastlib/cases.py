@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Emulator tests: each a declaration, run on both beds by scripts/test.
+
+    CASES = [
+        Case("boots", config(partition("web", kernel="stock:vmlinuz", initrd="stock:initramfs", ...)),
+             [expect(r"^\\[web\\] ballast-guest: up", 120), send("list"), expect(r"\\| web +\\| running")], ends="off"),
+    ]
+"""
+import importlib.util
+import re
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import beds, fdt, image, machine
+from .paths import ROOT, RUNS, preset_dir, show
+from .say import Failure
+
+BED_OF = {"svm": "qemu", "vmx": "bochs"}
+FORBIDDEN = (r"(?i)^ballast: .*\b(panic|assertion failed)\b",)
+
+
+# -- steps ---------------------------------------------------------------------------------------------------------------
+def expect(pattern, within_s=60):
+    """Waits for a line that matches."""
+    return ("expect", pattern, within_s)
+
+
+def send(text):
+    """Types a line on the operator's console."""
+    return ("send", text, 0)
+
+
+def ask(command, pattern, within_s=30):
+    """Types a console command and waits for a line of its answer."""
+    return ("ask", (command, pattern), within_s)
+
+
+def pause(seconds):
+    """Lets wall-clock time pass, for what must not happen."""
+    return ("pause", seconds, 0)
+
+
+def call(function):
+    """Calls function(machine); a text it returns is why the test fails."""
+    return ("call", function, 0)
+
+
+# -- configuration text ----------------------------------------------------------------------------------------------------
+def _value(value):
+    if value is True:
+        return ""
+    if isinstance(value, int):
+        return f" = <{value}>"
+    if isinstance(value, (list, tuple)):
+        return " = " + ", ".join(f'"{text}"' for text in value)
+    return f' = "{value}"'
+
+
+def _node(name, properties):
+    lines = "".join(f"        {key.replace('_', '-')}{_value(value)};\n" for key, value in properties.items() if value not in (None, False))
+    return f"    {name} {{\n{lines}    }};\n"
+
+
+def partition(name, kernel, *, startup_mib=64, minimum_mib=None, maximum_mib=None, auto_start=True, **properties):
+    """A partition's node. Keys with _ stand for those with -."""
+    return _node(name, dict(kernel=kernel, startup_mib=startup_mib, minimum_mib=minimum_mib or startup_mib,
+                            maximum_mib=maximum_mib or startup_mib, auto_start=auto_start, **properties))
+
+
+def stock(name="web", words="ballast.job=poweroff", *, startup_mib=512, **properties):
+    """A partition with Debian's kernel and our initramfs."""
+    return partition(name, "stock:vmlinuz", initrd="stock:initramfs", startup_mib=startup_mib,
+                     command_line=f"console=ttyS0 quiet memhp_default_state=online {words}", **properties)
+
+
+def config(*partitions, **host):
+    """The text of a configuration."""
+    return f"/dts-v1/;\n/ {{\n{_node('host', host)}    partitions {{\n{''.join(partitions)}    }};\n}};\n"
+
+
+@dataclass
+class Case:
+    """One emulator test.
+
+    name       unique within its file
+    config     text of a .dts, see config()
+    steps      expect, send, ask, pause, call, in their order
+    ends       what must be the end: "off", "crashed", "broken" (the loader or the hypervisor refused), or None: not waited for
+    forbid     patterns that fail the test in any line
+    timeout_s  of the whole run, on QEMU; Bochs gets slack times as much
+    beds       where it runs
+    files      changes to the disk: {ESP path: bytes, or None to leave the file out}
+    """
+    name: str
+    config: str
+    steps: list
+    ends: str | None = "off"
+    forbid: tuple = ()
+    timeout_s: float = 180
+    slack: float = 1.5
+    beds: tuple = ("svm", "vmx")
+    cpus: int = 1
+    memory_mib: int = 1024
+    files: dict = field(default_factory=dict)
+
+
+def load(folder=ROOT / "tests/emulator"):
+    """All cases: [("file.case", Case)]."""
+    found = []
+    for path in sorted(folder.glob("[a-z]*.py")):
+        spec = importlib.util.spec_from_file_location(f"emulator_{path.stem}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found += [(f"{path.stem}.{case.name}", case) for case in module.CASES]
+    names = [name for name, _ in found]
+    if len(set(names)) != len(names):
+        raise Failure("two emulator tests have one name: " + ", ".join(sorted({name for name in names if names.count(name) > 1})))
+    return found
+
+
+def _make_disk(case, folder, preset):
+    dts = folder / "case.dts"
+    dts.write_text(case.config)
+    root = image.compile_configuration(dts)
+    built = preset_dir(preset)
+    files = {"/EFI/BOOT/BOOTX64.EFI": built / "boot/efi/BOOTX64.EFI", "/ballast/hv.elf": built / "hv/init/hv.elf"}
+    files.update(image.place_images(root, folder, preset))
+    files["/ballast/ballast.dtb"] = fdt.serialise(root)
+    for path, content in case.files.items():
+        if content is None:
+            files.pop(path)
+        else:
+            files[path] = content
+    for path, source in files.items():
+        if isinstance(source, Path) and not source.is_file():
+            raise Failure(f"{show(source)} is missing")
+    disk = folder / "disk.img"
+    image.make_disk(disk, files)
+    return disk
+
+
+def _follow(case, running):
+    """Takes the steps; returns why the test fails, or None."""
+    for kind, what, within_s in case.steps:
+        if kind == "expect":
+            running.expect(what, within_s)
+        elif kind == "send":
+            running.send(what)
+        elif kind == "ask":
+            running.skip_read()
+            running.send(what[0])
+            running.expect(what[1], within_s)
+        elif kind == "pause":
+            time.sleep(what)
+        else:
+            why = what(running)
+            if why:
+                return why
+    if case.ends is None:
+        return None
+    ended = running.wait_end()
+    return None if ended == case.ends else f"ended {ended} instead of {case.ends}: {running.reason}"
+
+
+def run_case(kind, name, case, preset="gcc"):
+    """Runs a case on the bed of kind "svm" or "vmx". Returns (why it failed or None, log path)."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    log = RUNS / f"{kind}.{name}.log"
+    bed = BED_OF[kind]
+    timeout_s = case.timeout_s * (case.slack if bed == "bochs" else 1)
+    with tempfile.TemporaryDirectory(prefix="ballast-") as text:
+        folder = Path(text)
+        try:
+            disk = _make_disk(case, folder, preset)
+            hardware = beds.Hardware(bed=bed, cpus=case.cpus, memory_mib=case.memory_mib)
+            with machine.Machine(hardware, disk, timeout_s=timeout_s, log=log) as running:
+                try:
+                    why = _follow(case, running)
+                except machine.Expired as expired:
+                    why = str(expired)
+                    last = running.verdict()
+                    if last:
+                        why += f"; the run was over: {running.reason}"
+                for pattern in (*FORBIDDEN, *case.forbid):
+                    hit = next((line.text for line in running.lines if re.search(pattern, line.text)), None)
+                    if hit:
+                        why = f'forbidden line "{hit}"' + (f"; {why}" if why else "")
+                        break
+        except Failure as failure:
+            why = str(failure).splitlines()[0]
+    return why, log

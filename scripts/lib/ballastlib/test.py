@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scripts/test: builds and runs everything CI runs, or a part. The last line is "N passed, N failed"."""
+import argparse
+import re
+import subprocess
+import sys
+import threading
+import time
+
+from . import build, cases, static_checks
+from .paths import ROOT, preset_dir, show
+from .say import Failure, note
+
+KINDS = ("unit", "svm", "vmx")
+
+
+class Report:
+    """Counts and prints results; from several threads."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+        self._lock = threading.Lock()
+
+    def add(self, name, why, took_s, remark=""):
+        with self._lock:
+            if why is None:
+                self.passed += 1
+                print(f"ok {name} ({took_s:.1f} s)" + (f" {remark}" if remark else ""), flush=True)
+            else:
+                self.failed += 1
+                print(f"FAIL {name} {why}", flush=True)
+
+    def time(self, name, function):
+        """Runs function() -> why or (why, remark) and adds its result."""
+        began = time.monotonic()
+        try:
+            result = function()
+        except Failure as failure:
+            result = str(failure)
+        why, remark = result if isinstance(result, tuple) else (result, "")
+        self.add(name, why, time.monotonic() - began, remark)
+        return why is None
+
+
+def _build(preset):
+    def action():
+        build.build(preset)
+    return action
+
+
+def _ctest(preset, wanted, report):
+    """Runs the unit tests of a build and reports each."""
+    command = ["ctest", "--test-dir", preset_dir(preset), "--output-on-failure", "--timeout", "300", "-j2"]
+    done = subprocess.run([str(word) for word in command], text=True, capture_output=True)
+    found = re.findall(r"Test\s+#\d+: (\S+) \.*\s*(\*{0,3}\w[\w ()]*?)\s+([\d.]+) sec", done.stdout)
+    logs = preset_dir(preset) / "Testing/Temporary/LastTest.log"
+    for name, verdict, seconds in found:
+        full = f"{name}.{preset}"
+        if wanted(full):
+            report.add(full, None if verdict == "Passed" else f"{verdict.strip('*')}, see {show(logs)}", float(seconds))
+    if not found:
+        report.add(f"unit.ctest.{preset}", f"no unit tests found: {done.stdout[-200:]} {done.stderr[-200:]}", 0)
+
+
+def unit(report, wanted):
+    both = True
+    for preset in build.PRESETS:  # whatever was asked for: everything below needs the builds
+        both &= report.time(f"build.{preset}", _build(preset))
+    checks = {"check.commands": _commands_test, "check.format": static_checks.formatting, "check.includes": static_checks.include_rules}
+    if both:
+        for preset in build.PRESETS:
+            _ctest(preset, wanted, report)
+        checks.update({"check.headers": static_checks.headers_alone, "check.tidy": static_checks.tidy})
+    for name, function in checks.items():
+        if wanted(name):
+            report.time(name, function)
+
+
+def _commands_test():
+    """The commands' own tests (scripts/check/test_*.py)."""
+    done = subprocess.run([sys.executable, "-B", "-m", "unittest", "discover", "-s", ROOT / "scripts/check", "-p", "test_*.py"],
+                          text=True, capture_output=True)
+    return None if done.returncode == 0 else done.stderr.strip()[-1500:]
+
+
+def emulator(kind, report, wanted, preset="gcc"):
+    for name, case in cases.load():
+        full = f"{kind}.{name}"
+        if kind not in case.beds or not wanted(full):
+            continue
+        began = time.monotonic()
+        why, log = cases.run_case(kind, name, case, preset)
+        report.add(full, why if why is None else f"{why} (log {show(log)})", time.monotonic() - began)
+
+
+def _listing():
+    names = ["build.gcc", "build.clang", "check.commands", "check.format", "check.includes", "check.headers", "check.tidy"]
+    names += [f"unit.{folder.name}.{preset}" for folder in sorted((ROOT / "tests/unit").iterdir())
+              if (folder / "CMakeLists.txt").exists() for preset in build.PRESETS]
+    for kind in ("svm", "vmx"):
+        names += [f"{kind}.{name}" for name, case in cases.load() if kind in case.beds]
+    return names
+
+
+def entry(arguments):
+    parser = argparse.ArgumentParser(prog="scripts/test", description="Builds and runs the tests; all of them without an argument.")
+    parser.add_argument("part", nargs="?", choices=KINDS, help="unit: builds, unit tests, checks; svm, vmx: the emulator tests")
+    parser.add_argument("pattern", nargs="?", help="only tests whose name matches this regular expression")
+    parser.add_argument("--list", action="store_true", help="only print the names")
+    options = parser.parse_args(arguments)
+
+    def wanted(name):
+        return options.pattern is None or re.search(options.pattern, name) is not None
+
+    if options.list:
+        for name in _listing():
+            if wanted(name) and (options.part is None or name.startswith(options.part) or
+                                 options.part == "unit" and name.split(".")[0] in ("build", "check")):
+                print(name)
+        return 0
+
+    report = Report()
+    beds = [kind for kind in ("svm", "vmx") if options.part in (None, kind)]
+    if options.part in (None, "unit"):
+        unit(report, wanted)
+    if beds:
+        try:
+            if options.part is not None:
+                build.build("gcc")
+            workers = [threading.Thread(target=emulator, args=(kind, report, wanted)) for kind in beds]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+        except Failure as failure:
+            report.add("build.gcc", str(failure), 0)
+    if report.passed + report.failed == 0:
+        note("no test has such a name; scripts/test --list shows them")
+        report.failed = 1
+    print(f"{report.passed} passed, {report.failed} failed")
+    return 1 if report.failed else 0

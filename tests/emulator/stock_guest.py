@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's unmodified kernel in a partition: boots, powers off, restarts, and breathes."""
+from ballastlib import console
+from ballastlib.cases import Case, ask, call, config, expect, stock
+
+_UP = r"^\[web\] ballast-guest: up"
+_RUNNING = r"\| web +\| running"
+_CHECKED = r"^ballast: check: ok"
+
+
+def _rows(machine):
+    return [row for row in (console.row(line.text) for line in machine.lines) if row and row.name == "web"]
+
+
+def _above_startup(machine):
+    most = max((row.assigned for row in _rows(machine)), default=0)
+    return None if most > 512 else f"at most {most} MiB assigned, startup is 512"
+
+
+def _within_limits(machine):
+    rows = _rows(machine)
+    bad = [row.assigned for row in rows if not row.minimum <= row.assigned <= row.maximum]
+    return f"assigned {bad} outside minimum and maximum" if bad or not rows else None
+
+
+CASES = [
+    Case("powers-off", config(stock(words="ballast.job=poweroff")), [expect(_UP, 150)], timeout_s=240),
+    Case("quiet-log", config(stock(words="ballast.job=idle ballast.phases=0:5 ballast.dmesg")),
+         [expect(_UP, 150), expect(r"^\[web\] ballast-guest: dmesg 0 lines")], timeout_s=240),
+    Case("console", config(stock(words="ballast.job=idle ballast.phases=0:600")),
+         [expect(_UP, 150), ask("list", _RUNNING), ask("check", _CHECKED), ask("nonsense", r"^ballast: error: 'nonsense' is no command"),
+          ask("show nobody", r"^ballast: error: no partition is called 'nobody'"), ask("stop web off", r"^ballast: all partitions ended: off")],
+         timeout_s=300),
+    Case("clean-shutdown", config(stock(words="ballast.job=idle ballast.phases=0:600 ballast.fast-reports")),
+         [expect(_UP, 150), ask("stop web", r"^\[web\] .*reboot: Power down", 90)], timeout_s=300),
+    Case("reboots-once", config(stock(words="ballast.job=reboot-once")),
+         [expect(_UP, 150), expect(_UP, 150), expect(r"^\[web\] ballast-guest: second life"), ], timeout_s=360),
+    Case("without-driver", config(stock(words="ballast.job=idle ballast.no-drivers ballast.phases=0:600", minimum_mib=256, maximum_mib=1024)),
+         [expect(_UP, 150), ask("list", r"\| web +\| running +\| +512 .*Not reported"), ask("stop web off", r"ended: off")], timeout_s=300),
+    Case("breathes", config(stock(words="ballast.job=load ballast.phases=0:5,620:15,32:40 ballast.fast-reports", minimum_mib=256,
+                                  maximum_mib=1024), idle_seconds=10),
+         [expect(_UP, 150), expect(r"^\[web\] memload: phase 2/3: reached", 240), ask("list", _RUNNING), ask("check", _CHECKED, 60),
+          call(_above_startup), expect(r"^\[web\] memload: done, every page as written", 240), ask("list", _RUNNING),
+          ask("check", _CHECKED, 60), call(_within_limits)],
+         forbid=(r"memload: CORRUPT",), timeout_s=600, memory_mib=2048),
+]
