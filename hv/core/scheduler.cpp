@@ -5,7 +5,9 @@ namespace hv {
 bool Scheduler::add(Runnable& runnable) {
     LockGuard guard{lock_};
     u32 const count = __atomic_load_n(&count_, __ATOMIC_RELAXED);
-    if (count == kMaxRunnables) { return false; }
+    if (count == kMaxRunnables) {
+        return false;
+    }
     queue_[count] = &runnable;
     // The loop reads without the lock: the entry must be there before the count says so.
     __atomic_store_n(&count_, count + 1, __ATOMIC_RELEASE);
@@ -29,18 +31,20 @@ u64 Scheduler::earliest_wake() const {
     u64 earliest = kNever;
     for (u32 i = 0; i < count; ++i) {
         u64 const wake = queue_[i]->wake_tsc();
-        if (wake < earliest) { earliest = wake; }
+        if (wake < earliest) {
+            earliest = wake;
+        }
     }
     return earliest;
 }
 
 void Scheduler::turn() {
     u64 now = host_.now_tsc();
-    if (keeper_ != nullptr && now >= housekeeping_due_tsc_) {
-        housekeeping_due_tsc_ = keeper_->housekeep(cpu_, now);
+    if (housekeeping_ != nullptr && now >= housekeeping_->due_tsc()) {
+        housekeeping_->run(now);
         now = host_.now_tsc();
     }
-    u64 const limit = keeper_ != nullptr ? housekeeping_due_tsc_ : kNever;
+    u64 const limit = housekeeping_ != nullptr ? housekeeping_->due_tsc() : kNever;
     Runnable* const chosen = pick(now);
     if (chosen == nullptr) {
         u64 const wake = earliest_wake();
@@ -48,13 +52,17 @@ void Scheduler::turn() {
         host_.wait(cpu_);
         return;
     }
-    if (loaded_ != nullptr && loaded_ != chosen) { loaded_->leave(cpu_); }
+    if (loaded_ != nullptr && loaded_ != chosen) {
+        loaded_->leave(cpu_);
+    }
     loaded_ = chosen;
     u64 const slice_end = now + host_.tsc_hz() / 1000 * kSliceMilliseconds;
     chosen->run(cpu_, slice_end < limit ? slice_end : limit);
 }
 
 void Scheduler::loop() {
-    for (;;) { turn(); }
+    for (;;) {
+        turn();
+    }
 }
 } // namespace hv

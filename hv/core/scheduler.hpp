@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// One physical CPU's run queue. What is ready takes turns of at most a slice; when nothing is, the CPU halts until the
-// earliest moment anybody asked for, or a kick.
+// One physical CPU's run queue. What is ready takes turns of at most a slice; when nothing is, the CPU halts
+// until the earliest moment anybody asked for, or a kick.
 #pragma once
 #include "hv/base/spin_lock.hpp"
 #include "hv/core/host_services.hpp"
+#include "hv/core/housekeeping.hpp"
 
 namespace hv {
-/// Something that takes turns on a physical CPU: a virtual processor. All calls on that CPU, interrupts masked.
+/// Something that takes turns on a physical CPU: a virtual processor. All calls on that CPU, interrupts
+/// masked.
 class Runnable {
   public:
     virtual ~Runnable() = default;
@@ -20,14 +22,6 @@ class Runnable {
     virtual void leave(Cpu&) = 0;
 };
 
-/// The host's own regular work on one CPU: console, balancer.
-class Housekeeper {
-  public:
-    virtual ~Housekeeper() = default;
-    /// Does what is due. @return host TSC of the next time
-    virtual u64 housekeep(Cpu&, u64 now_tsc) = 0;
-};
-
 class Scheduler {
   public:
     static constexpr u32 kMaxRunnables = 64;
@@ -38,7 +32,7 @@ class Scheduler {
     /// Adds to the queue; any CPU. The caller kicks. @return false when the queue is full
     bool add(Runnable&);
     /// This CPU's own work besides guests; set before loop().
-    void set_housekeeper(Housekeeper& keeper) { keeper_ = &keeper; }
+    void set_housekeeping(Housekeeping& jobs) { housekeeping_ = &jobs; }
     /// Runs for ever.
     [[noreturn]] void loop();
     /// One turn of the loop: the part that tests drive.
@@ -53,8 +47,7 @@ class Scheduler {
 
     Cpu& cpu_;
     HostServices& host_;
-    Housekeeper* keeper_ = nullptr;
-    u64 housekeeping_due_tsc_ = 0;
+    Housekeeping* housekeeping_ = nullptr;
     SpinLock lock_; ///< guards the two below against add() from another CPU
     Runnable* queue_[kMaxRunnables] = {};
     u32 count_ = 0;
