@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the hypervisor does every so often besides running guests: poll the console, feed the balancer. Pure:
+// time is a parameter. The run loop of one CPU owns it.
+#pragma once
+#include "hv/base/assert.hpp"
+#include "hv/core/interrupt_sink.hpp"
+
+namespace hv {
+class Housekeeping {
+  public:
+    static constexpr unsigned kMaxJobs = 8;
+    /// Does a bounded piece of work.
+    /// @return host TSC ticks until it wants to be called again, 0 for its period
+    using Job = u64 (*)(void* context, u64 now_tsc);
+
+    /// Adds a job, first due at @p now_tsc + @p period_ticks. A job that ran late is not run twice for it.
+    void add(Job job, void* context, u64 period_ticks, u64 now_tsc) {
+        HV_ASSERT(count_ < kMaxJobs && period_ticks != 0);
+        jobs_[count_++] = {job, context, period_ticks, now_tsc + period_ticks};
+        update_due();
+    }
+    /// When run() has something to do; kNever without jobs. For the timer, and for one comparison an exit.
+    u64 due_tsc() const { return due_tsc_; }
+    /// Runs what is due, in the order of add().
+    void run(u64 now_tsc) {
+        for (unsigned i = 0; i < count_; ++i) {
+            if (jobs_[i].due_tsc <= now_tsc) {
+                u64 const delay = jobs_[i].job(jobs_[i].context, now_tsc);
+                jobs_[i].due_tsc = now_tsc + (delay == 0 ? jobs_[i].period_ticks : delay);
+            }
+        }
+        update_due();
+    }
+
+  private:
+    struct Entry {
+        Job job;
+        void* context;
+        u64 period_ticks;
+        u64 due_tsc;
+    };
+    void update_due() {
+        due_tsc_ = kNever;
+        for (unsigned i = 0; i < count_; ++i) {
+            due_tsc_ = jobs_[i].due_tsc < due_tsc_ ? jobs_[i].due_tsc : due_tsc_;
+        }
+    }
+
+    Entry jobs_[kMaxJobs] = {};
+    unsigned count_ = 0;
+    u64 due_tsc_ = kNever;
+};
+} // namespace hv
