@@ -45,6 +45,7 @@ constexpr ControlWish kExit[] = {
     {exit_control::LoadEfer::mask, Kind::Needed, "VM-exit load IA32_EFER"},
     {exit_control::SavePat::mask, Kind::Optional, "save IA32_PAT"},
     {exit_control::LoadPat::mask, Kind::Optional, "VM-exit load IA32_PAT"},
+    {exit_control::SavePreemptionTimer::mask, Kind::Optional, "save VMX-preemption timer value"},
 };
 constexpr ControlWish kEntry[] = {
     {entry_control::LoadDebugControls::mask, Kind::Needed, "load debug controls"},
@@ -106,7 +107,12 @@ ControlsOrMissing choose_controls(Capabilities const& caps) {
     c.entry = entry_choice.word;
     c.revision = static_cast<u32>(basic::Revision::get(caps.basic));
     c.timer_shift = static_cast<u8>(misc::TimerRate::get(caps.misc));
-    c.has_timer = pin::ActivatePreemptionTimer::get(c.pin) != 0;
+    c.has_timer =
+        pin::ActivatePreemptionTimer::get(c.pin) != 0 && exit_control::SavePreemptionTimer::get(c.exit) != 0;
+    if (!c.has_timer) {
+        c.pin &= ~static_cast<u32>(pin::ActivatePreemptionTimer::mask);
+        c.exit &= ~static_cast<u32>(exit_control::SavePreemptionTimer::mask);
+    }
     c.has_monitor_trap = primary::MonitorTrapFlag::get(primary_choice.settable) != 0;
     c.has_rdtscp = secondary::EnableRdtscp::get(c.secondary) != 0;
     c.has_xsaves = secondary::EnableXsaves::get(c.secondary) != 0;

@@ -22,6 +22,15 @@ class CurrentVmcs {
             return T{value};
         }
     }
+    /// The same unchecked, for the path that every exit takes: only after another access to this VMCS
+    /// succeeded, and for a field that every CPU has.
+    template <class T>
+    [[gnu::always_inline]] T read_known(arch::VmcsField<T> field) const {
+        static_assert(std::is_integral_v<T>);
+        u64 value;
+        (void)arch::vmread(field.encoding, value);
+        return static_cast<T>(value);
+    }
     template <class T>
     [[gnu::always_inline]] void write(arch::VmcsField<T> field, std::type_identity_t<T> value) const {
         u64 raw;

@@ -25,42 +25,67 @@ constexpr u32 kAlwaysIntercepted = (1u << vector::kDebug) | (1u << kAlignmentChe
 } // namespace
 
 Exit const& VmxVcpu::run(u64 deadline_tsc) {
+    if (deadline_tsc != timer_deadline_ || --timer_uses_ == 0) [[unlikely]] {
+        set_timer(deadline_tsc);
+    }
+    if (work_ != kRip || nested_->generation() != flushed_generation_) [[unlikely]] {
+        return run_with_work();
+    }
+    vmcs_.write(f::guest_rip, rip_);
+    work_ = 0;
+    valid_ = 0;
+    u32 const reason = hv_vmx_resume(gprs.value, &host_rsp_);
+    if (reason != static_cast<u32>(ExitReason::Cpuid)) {
+        return finish_run(reason);
+    }
+    exit_.kind = ExitKind::Cpuid;
+    exit_.instruction_bytes = static_cast<u8>(vmcs_.read_known(f::vm_exit_instruction_length));
+    return exit_;
+}
+
+/// run() when there is more to do than to write RIP.
+Exit const& VmxVcpu::run_with_work() {
+    if (!prepare_entry()) {
+        exit_.kind = ExitKind::TripleFault;
+        exit_.instruction_bytes = 0;
+        return exit_;
+    }
+    return finish_run(enter());
+}
+
+u32 VmxVcpu::enter() {
+    bool const launch = (work_ & kLaunch) != 0;
+    work_ = 0;
+    valid_ = 0;
+    return launch ? hv_vmx_launch(gprs.value, &host_rsp_) : hv_vmx_resume(gprs.value, &host_rsp_);
+}
+
+/// From the exit with @p reason to one that the caller must see.
+Exit const& VmxVcpu::finish_run(u32 reason) {
     for (;;) {
-        if (deadline_tsc != timer_deadline_ || deadline_tsc != ~0ull) {
-            set_timer(deadline_tsc);
+        if (reason >= kVmFailValid) {
+            return entry_refused(reason);
         }
-        if (nested_->generation() != flushed_generation_) [[unlikely]] {
-            work_ |= kFlushNested;
+        timer_uses_ =
+            1; // this exit may take long, or it was the timer: look at the clock before the next entry
+        if (step_wanted_ ? finish_step(reason) : finish_exit(reason)) {
+            return exit_;
         }
-        if ((work_ & ~static_cast<u32>(kRip)) != 0 && !prepare_entry()) {
+        set_timer(timer_deadline_);
+        if (!prepare_entry()) {
             exit_.kind = ExitKind::TripleFault;
             exit_.instruction_bytes = 0;
             return exit_;
         }
-        if ((work_ & kRip) != 0) {
-            vmcs_.write(f::guest_rip, rip_);
-        }
-        work_ = 0;
-        valid_ = 0;
-        SwitchResult const result = hv_vmx_world_switch(gprs.value, &switch_);
-        if (result != SwitchResult::Exited) [[unlikely]] {
-            return entry_refused(result);
-        }
-        switch_.launched = 1;
-        u32 const reason = vmcs_.read(f::exit_reason);
-        if (reason == static_cast<u32>(ExitReason::Cpuid) && !step_wanted_) [[likely]] {
-            exit_.kind = ExitKind::Cpuid;
-            exit_.instruction_bytes = static_cast<u8>(vmcs_.read(f::vm_exit_instruction_length));
-            return exit_;
-        }
-        if (step_wanted_ ? finish_step(reason) : finish_exit(reason)) {
-            return exit_;
-        }
+        reason = enter();
     }
 }
 
-/// Loads the preemption timer with the time left, so that the guest cannot outrun @p deadline_tsc.
+/// Loads the preemption timer with the time left until @p deadline_tsc. It keeps counting over exits, but
+/// only while the guest runs; so it is set anew after every exit but CPUID, and after a few of those.
 void VmxVcpu::set_timer(u64 deadline_tsc) {
+    constexpr u32 kUses = 16;
+    timer_uses_ = kUses;
     timer_deadline_ = deadline_tsc;
     if (!backend_.controls().has_timer) {
         return;
@@ -75,15 +100,21 @@ void VmxVcpu::set_timer(u64 deadline_tsc) {
     vmcs_.write(f::vmx_preemption_timer_value, ticks < kLongest ? static_cast<u32>(ticks) : kLongest);
 }
 
-/// Does what work_ asks for, RIP apart.
+/// Does what work_ asks for, but for kLaunch, which is enter()'s.
 /// @return false when the guest must not be entered: its faults piled up to a shutdown.
 bool VmxVcpu::prepare_entry() {
     if ((work_ & kTripleFault) != 0) {
         work_ &= ~static_cast<u32>(kTripleFault);
         return false;
     }
+    if (nested_->generation() != flushed_generation_) {
+        work_ |= kFlushNested;
+    }
     if (step_wanted_) {
         begin_step();
+    }
+    if ((work_ & kRip) != 0) {
+        vmcs_.write(f::guest_rip, rip_);
     }
     if (pending_.valid()) {
         write_pending_event();
@@ -193,13 +224,16 @@ void VmxVcpu::load_pdptes() {
 }
 
 /// VMLAUNCH or VMRESUME failed outright: our controls or our host state, or a field the guest's owner set.
-Exit const& VmxVcpu::entry_refused(SwitchResult result) {
+Exit const& VmxVcpu::entry_refused(u32 failure) {
     constexpr u64 kVmFail = 1ull << 32; // apart from exit reasons
-    u64 const number = result == SwitchResult::FailValid ? vmcs_.read(f::vm_instruction_error) : 0;
+    u64 const number = failure == kVmFailValid ? vmcs_.read(f::vm_instruction_error) : 0;
     exit_.kind = ExitKind::EntryFailed;
     exit_.instruction_bytes = 0;
     exit_.unknown = {kVmFail | number, 0};
-    end_step();
+    if (step_wanted_) {
+        end_step();
+        step_wanted_ = false;
+    }
     return exit_;
 }
 
@@ -368,13 +402,32 @@ bool VmxVcpu::finish_control_register() {
 }
 
 void VmxVcpu::advance(u8 instruction_bytes) {
-    u64 const before = rip();
-    u64 after = before + instruction_bytes;
-    if (((before ^ after) >> 32) != 0 && !in_64bit_mode()) [[unlikely]] {
-        after &= 0xffff'ffff;
+    if (valid_ != 0) [[unlikely]] {
+        advance_cached(instruction_bytes);
+        return;
+    }
+    // The usual case: nobody has asked for a register since the exit, so nothing is cached.
+    u64 const before = vmcs_.read(f::guest_rip);
+    u64 const flags = vmcs_.read_known(f::guest_rflags);
+    u32 const blocked = vmcs_.read_known(f::guest_interruptibility_state);
+    u64 const after = before + instruction_bytes;
+    bool const special = (flags & (rflags::kTrap | rflags::kResume)) != 0 || (blocked & kShadowBits) != 0 ||
+                         ((before ^ after) >> 32) != 0;
+    if (special) [[unlikely]] {
+        advance_cached(instruction_bytes);
+        return;
     }
     set_rip(after);
-    if ((rflags() & (rflags::kTrap | rflags::kResume)) != 0) [[unlikely]] {
+}
+
+void VmxVcpu::advance_cached(u8 instruction_bytes) {
+    u64 const before = rip();
+    u64 after = before + instruction_bytes;
+    if (((before ^ after) >> 32) != 0 && !in_64bit_mode()) {
+        after &= 0xffff'ffff; // EIP wraps
+    }
+    set_rip(after);
+    if ((rflags() & (rflags::kTrap | rflags::kResume)) != 0) {
         if ((rflags_ & rflags::kTrap) != 0) {
             single_step_done_ = true;
             work_ |= kTrapFlag;
@@ -383,7 +436,7 @@ void VmxVcpu::advance(u8 instruction_bytes) {
             set_rflags(rflags_ & ~rflags::kResume);
         }
     }
-    if ((shadow() & kShadowBits) != 0) [[unlikely]] {
+    if ((shadow() & kShadowBits) != 0) {
         set_shadow(shadow_ & ~kShadowBits);
     }
 }

@@ -70,6 +70,7 @@ class VmxVcpu final : public VirtVcpu {
         kTrapFlag = 1u << 9,    ///< the guest single-steps itself: pending debug exceptions need care
         kControls = 1u << 10,   ///< the primary controls changed
         kExceptions = 1u << 11, ///< the exception bitmap changed
+        kLaunch = 1u << 12,     ///< the VMCS was cleared: enter by VMLAUNCH
     };
 
     // vcpu.cpp: entry and exit
@@ -81,7 +82,11 @@ class VmxVcpu final : public VirtVcpu {
     void settle_pending_debug();
     void flush_translations();
     void load_pdptes();
-    Exit const& entry_refused(SwitchResult result);
+    Exit const& run_with_work();
+    Exit const& finish_run(u32 reason);
+    u32 enter();
+    Exit const& entry_refused(u32 failure);
+    void advance_cached(u8 instruction_bytes);
     bool finish_exit(u32 reason);
     bool finish_exception();
     bool finish_single_step(bool core_wants_debug);
@@ -131,7 +136,7 @@ class VmxVcpu final : public VirtVcpu {
     void set_shadow(u32 value) { shadow_ = value, valid_ |= kShadow, work_ |= kShadow; }
 
     CurrentVmcs vmcs_;
-    SwitchState switch_;
+    u64 host_rsp_ = 0; ///< what the VMCS holds
     u32 valid_ = 0;
     u32 work_ = 0;
     u64 rip_ = 0, rsp_ = 0, rflags_ = 0;
@@ -139,6 +144,7 @@ class VmxVcpu final : public VirtVcpu {
     EptTable* nested_;
     u64 flushed_generation_ = 0;
     u64 timer_deadline_ = ~0ull; ///< what the preemption timer was last set for
+    u32 timer_uses_ = 1;         ///< entries until it is set again
     Exit exit_;
 
     PendingEvent pending_;

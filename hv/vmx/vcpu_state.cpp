@@ -45,8 +45,8 @@ void VmxVcpu::load() {
             initialise_vmcs();
         }
         write_host_state(vmcs_, backend_.controls());
-        switch_.host_rsp = 0;
-        work_ |= kFlushNested | kFlushLinear;
+        host_rsp_ = 0;
+        work_ |= kLaunch | kFlushNested | kFlushLinear;
     }
     if (fresh_) {
         fresh_ = false;
@@ -67,7 +67,6 @@ void VmxVcpu::unload() {
     }
     // VMCLEAR writes back what the processor keeps of the VMCS and makes the next entry a VMLAUNCH.
     HV_ASSERT(arch::vmclear(frames_.physical(region_)));
-    switch_ = {};
     slot_ = nullptr;
 }
 

@@ -5,13 +5,11 @@
 //   stack while the guest runs:   [host RSP] -> gprs, r15 r14 r13 r12 rbx rbp, return address
 
 #define VMCS_HOST_RSP 0x6c14
+#define VMCS_EXIT_REASON 0x4402
 #define GPR(index) ((index) * 8)
 
-        .text
-        .globl hv_vmx_world_switch
-        .type hv_vmx_world_switch, @function
-// SwitchResult hv_vmx_world_switch(u64* gprs /* rdi */, SwitchState* state /* rsi */)
-hv_vmx_world_switch:
+// gprs in rdi, the cached host RSP at rsi
+.macro enter_guest instruction
         pushq   %rbp
         pushq   %rbx
         pushq   %r12
@@ -20,10 +18,8 @@ hv_vmx_world_switch:
         pushq   %r15
         pushq   %rdi
         cmpq    %rsp, (%rsi)
-        jne     .Lnew_stack
-.Lload:
-        cmpb    $0, 8(%rsi)             // MOV keeps the flags until the jump
-        movq    GPR(0)(%rdi), %rax
+        jne     2f
+1:      movq    GPR(0)(%rdi), %rax
         movq    GPR(1)(%rdi), %rcx
         movq    GPR(2)(%rdi), %rdx
         movq    GPR(3)(%rdi), %rbx
@@ -38,17 +34,27 @@ hv_vmx_world_switch:
         movq    GPR(14)(%rdi), %r14
         movq    GPR(15)(%rdi), %r15
         movq    GPR(7)(%rdi), %rdi
-        je      .Llaunch
-        vmresume
+        \instruction
         jmp     .Lfailed
-.Llaunch:
-        vmlaunch
-.Lfailed:                               // CF: no current VMCS; ZF: the error number is in it
-        movl    $1, %eax
-        movl    $2, %ecx
-        cmovz   %ecx, %eax
-        popq    %rdi
-        jmp     .Lreturn
+2:      movl    $VMCS_HOST_RSP, %eax
+        vmwrite %rsp, %rax
+        jbe     .Lfailed
+        movq    %rsp, (%rsi)
+        jmp     1b
+.endm
+
+        .text
+        .globl hv_vmx_launch
+        .type hv_vmx_launch, @function
+hv_vmx_launch:
+        enter_guest vmlaunch
+        .size hv_vmx_launch, . - hv_vmx_launch
+
+        .globl hv_vmx_resume
+        .type hv_vmx_resume, @function
+hv_vmx_resume:
+        enter_guest vmresume
+        .size hv_vmx_resume, . - hv_vmx_resume
 
         .globl hv_vmx_exit_entry
         .type hv_vmx_exit_entry, @function
@@ -70,9 +76,10 @@ hv_vmx_exit_entry:
         movq    %r13, GPR(13)(%rdi)
         movq    %r14, GPR(14)(%rdi)
         movq    %r15, GPR(15)(%rdi)
-        popq    %rdi
-        xorl    %eax, %eax
+        movl    $VMCS_EXIT_REASON, %eax
+        vmread  %rax, %rax              // cannot fail: this VMCS is current, the field is everywhere
 .Lreturn:
+        popq    %rdi
         popq    %r15
         popq    %r14
         popq    %r13
@@ -80,17 +87,11 @@ hv_vmx_exit_entry:
         popq    %rbx
         popq    %rbp
         ret
-
-.Lnew_stack:
-        movl    $VMCS_HOST_RSP, %eax
-        vmwrite %rsp, %rax
-        jbe     .Lno_vmcs
-        movq    %rsp, (%rsi)
-        jmp     .Lload
-.Lno_vmcs:
-        movl    $1, %eax
-        popq    %rdi
+.Lfailed:                               // CF: no current VMCS (kVmFailInvalid); ZF: it holds the error (kVmFailValid)
+        movl    $0xffffffff, %eax
+        movl    $0xfffffffe, %ecx
+        cmovz   %ecx, %eax
         jmp     .Lreturn
-        .size hv_vmx_world_switch, . - hv_vmx_world_switch
+        .size hv_vmx_exit_entry, . - hv_vmx_exit_entry
 
         .section .note.GNU-stack, "", @progbits

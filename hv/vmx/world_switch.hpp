@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two symbols of world_switch.S.
+// The symbols of world_switch.S.
 #pragma once
 #include "hv/base/types.hpp"
 
 namespace hv::vmx {
-/// What the stub keeps between entries; offsets are used in assembly.
-struct SwitchState {
-    u64 host_rsp = 0; ///< the value of the VMCS's host RSP field
-    u8 launched = 0;  ///< enter by VMRESUME rather than VMLAUNCH
-};
-static_assert(offsetof(SwitchState, host_rsp) == 0 && offsetof(SwitchState, launched) == 8);
-
-enum class SwitchResult : u32 { Exited = 0, FailInvalid = 1, FailValid = 2 };
+/// What comes back from the world switch when the instruction itself failed; no exit reason looks like these.
+inline constexpr u32 kVmFailInvalid = 0xffff'ffff; ///< there is no current VMCS
+inline constexpr u32 kVmFailValid = 0xffff'fffe;   ///< the VM-instruction error field says why
 
 /// Loads the general registers at @p gprs (index hv::Reg; RSP's slot apart), enters the guest of the current
-/// VMCS, and stores them again when it exits. Interrupts must be masked.
-/// @return Exited, or how the instruction failed, in which case nothing has run.
-extern "C" SwitchResult hv_vmx_world_switch(u64* gprs, SwitchState* state);
+/// VMCS by VMRESUME, and stores them again when it exits. Interrupts must be masked.
+/// @param host_rsp the value of the VMCS's host RSP field, brought up to date here
+/// @return the exit reason field, or kVmFail…: then nothing has run.
+extern "C" u32 hv_vmx_resume(u64* gprs, u64* host_rsp);
+/// The same by VMLAUNCH: for the first entry after VMCLEAR.
+extern "C" u32 hv_vmx_launch(u64* gprs, u64* host_rsp);
 /// Where VM exits arrive: for the host RIP field only.
 extern "C" void hv_vmx_exit_entry();
 } // namespace hv::vmx
