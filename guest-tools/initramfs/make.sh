@@ -10,10 +10,15 @@ shift 2
 version=$(ls "$tree/lib/modules")
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
-mkdir -p "$root"/{bin,modules,proc,sys,dev,tmp}
+mkdir -p "$root"/{bin,sbin,modules,proc,sys,dev,tmp}
 install -m 755 "$here/init" "$root/init"
 install -m 755 /bin/busybox "$root/bin/busybox"
 for program in "$@"; do install -m 755 "$program" "$root/bin/"; done
+# What the kernel starts for an orderly power-off or restart that the host asks for (kernel.poweroff_cmd, reboot_cmd).
+for verb in poweroff reboot; do
+    printf '#!/bin/busybox sh\necho "ballast-guest: %s asked for" >/dev/console\nexec /bin/busybox %s -f\n' "$verb" "$verb" >"$root/sbin/$verb"
+    chmod 755 "$root/sbin/$verb"
+done
 
 number=0
 for module in hv_vmbus hv_utils hv_balloon; do

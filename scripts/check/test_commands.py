@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands' own tests: no emulator, no build. Run by scripts/test unit (check.commands)."""
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "lib"))
+from ballastlib import beds, cases, console, demo, fdt, image, machine  # noqa: E402
+from ballastlib.say import Failure  # noqa: E402
+
+
+def fake(scenario, **options):
+    def command(hardware, disk, com1, folder):
+        return [sys.executable, str(HERE / "fake_machine.py"), com1, scenario], None
+    return machine.Machine(beds.Hardware(), None, command=command, **options)
+
+
+class Verdicts(unittest.TestCase):
+    def judge(self, scenario, timeout_s=20.0):
+        with fake(scenario, timeout_s=timeout_s) as run:
+            return run.wait_end(), run.reason
+
+    def test_the_printed_line_decides(self):
+        self.assertEqual(self.judge("off")[0], machine.OFF)
+        self.assertEqual(self.judge("crashed"), (machine.CRASHED, "ballast: all partitions ended: crashed web"))
+
+    def test_a_panic_is_not_a_power_off(self):
+        self.assertEqual(self.judge("panic"), (machine.BROKEN, "ballast: panic: a test"))
+
+    def test_silence_is_a_time_out(self):
+        self.assertEqual(self.judge("silent", 1.0)[0], machine.TIMEOUT)
+
+    def test_an_emulator_that_dies_is_no_power_off(self):
+        self.assertEqual(self.judge("dies")[0], machine.BROKEN)
+
+    def test_expect_tells_what_it_waited_for(self):
+        with fake("off", timeout_s=20) as run:
+            self.assertEqual(run.expect(r"^\[web\] (\w+)").group(1), "hello")
+            with self.assertRaisesRegex(machine.Expired, "ended while waiting for /never/"):
+                run.expect("never")
+
+    def test_escape_sequences_do_not_hide_a_line(self):
+        with fake("off", timeout_s=20) as run:
+            run.expect(r"^ballast: loader: Ballast$")
+
+    def test_commands_get_their_answer(self):
+        with fake("demo", timeout_s=20) as run:
+            run.expect("guest: up")
+            answer = run.command_lines("list", console.LIST_END)
+            self.assertTrue(any(console.row(text) for text in answer))
+
+
+class Demo(unittest.TestCase):
+    def findings(self, scenario):
+        story = demo.Story()
+        with fake(scenario, timeout_s=30) as run:
+            demo.follow(run, story, live=False, why="")
+            return {what: seen for what, seen, _ in story.findings(run.wait_end())}
+
+    def test_growth_and_fall_are_seen(self):
+        self.assertEqual([what for what, seen in self.findings("demo").items() if not seen], [])
+
+    def test_a_guest_that_stays_is_no_success(self):
+        missing = [what for what, seen in self.findings("flat").items() if not seen]
+        self.assertEqual(len([what for what in missing if what.startswith(("growth", "a fall", "memory"))]), 3)
+
+
+class ConsoleLines(unittest.TestCase):
+    def test_rows(self):
+        row = console.row("ballast: | web              | running  |      512 |    301 |   41% | OK           | 256/512/1024     |")
+        self.assertEqual((row.name, row.assigned, row.demand, row.available, row.maximum), ("web", 512, 301, 41, 1024))
+        self.assertIsNone(console.row("ballast: | a | running | 64 | - | - | Not reported | 64/64/64 |").demand)
+        self.assertEqual(console.row("ballast: | a | running | 64 | 70 | -9% | Warning | 64/64/64 |").available, -9)
+        self.assertIsNone(console.row("ballast: | partition | state | assigned | demand | avail | status | min/startup/max |"))
+
+    def test_guest_state(self):
+        state = console.guest_state("ballast-guest: MemTotal=480284 kB MemAvailable=1024 kB ballooned=256 added=0 onlined=0 uptime=2.50")
+        self.assertEqual((state.available, state.ballooned, state.uptime), (1.0, 1.0, 2.5))
+        without = console.guest_state("ballast-guest: MemTotal=480284 kB MemAvailable=1024 kB no-balloon-driver uptime=2.50")
+        self.assertIsNone(without.ballooned)
+        self.assertIsNone(console.guest_state("ballast-guest: MemTotal=480"))
+
+
+class Images(unittest.TestCase):
+    TEXT = cases.config(cases.partition("a", "one.bin", initrd="two.bin", modules=["one.bin", "two.bin"]),
+                        cases.partition("b", "one.bin"), reserve_mib=64, numa_spanning=True)
+
+    def compile(self, folder):
+        dts = Path(folder) / "x.dts"
+        dts.write_text(self.TEXT)
+        return image.compile_configuration(dts)
+
+    def test_paths_become_esp_paths_and_files_are_shared(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("one.bin", "two.bin"):
+                (Path(folder) / name).write_bytes(name.encode())
+            root = self.compile(folder)
+            placed = image.place_images(root, Path(folder), "gcc")
+            self.assertEqual(sorted(placed), ["/images/0-one.bin", "/images/1-two.bin"])
+            a, b = root.child("partitions").children
+            self.assertEqual(a.strings("modules"), ["/images/0-one.bin", "/images/1-two.bin"])
+            self.assertEqual(b.strings("kernel"), ["/images/0-one.bin"])
+            again = fdt.parse(fdt.serialise(root))
+            self.assertEqual(again.child("partitions").children[0].strings("initrd"), ["/images/1-two.bin"])
+            self.assertEqual(again.child("host").cell("reserve-mib"), 64)
+            self.assertEqual(again.child("host").properties["numa-spanning"], b"")
+            blob = Path(folder) / "again.dtb"
+            blob.write_bytes(fdt.serialise(root))
+            subprocess.run(["dtc", "-q", "-I", "dtb", "-O", "dts", "-o", "/dev/null", blob], check=True)
+
+    def test_a_missing_image_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = self.compile(folder)
+            with self.assertRaisesRegex(Failure, "one.bin"):
+                image.place_images(root, Path(folder), "gcc")
+
+    def test_the_disk_holds_the_files(self):
+        with tempfile.TemporaryDirectory() as folder:
+            disk = Path(folder) / "disk.img"
+            image.make_disk(disk, {"/EFI/BOOT/BOOTX64.EFI": b"loader", "/images/0-a": b"image"})
+            read = subprocess.run(["mtype", "-i", f"{disk}@@{1 << 20}", "::/images/0-a"], capture_output=True, check=True)
+            self.assertEqual(read.stdout, b"image")
+            checked = subprocess.run(["/sbin/sgdisk", "-v", disk], capture_output=True, text=True, check=True)
+            self.assertIn("No problems found", checked.stdout)
+
+
+class Registry(unittest.TestCase):
+    def test_cases_load_and_their_configurations_compile(self):
+        found = cases.load()
+        self.assertGreater(len(found), 5)
+        for name, case in found:
+            with self.subTest(name), tempfile.TemporaryDirectory() as folder:
+                dts = Path(folder) / "case.dts"
+                dts.write_text(case.config)
+                image.compile_configuration(dts)
+
+
+if __name__ == "__main__":
+    unittest.main()
