@@ -25,13 +25,13 @@ constexpr u64 event_injection(Event const& e) {
 
 /// The event whose delivery an exit interrupted and that must be delivered again, if any.
 /// @param exit_interrupt_info  EXITINTINFO of this exit
-/// @param injected             what we had asked for at this entry, if anything
+/// @param injected             what we had asked for at this entry, null for nothing
 ///
 /// INT n, INT3 and INTO need no help: RIP is still on them, they run again. The processor reports them as
 /// type 4, INT3 and INTO on silicon as exceptions 3 and 4; those are ours only when we had injected them. One
 /// emulator reports virtual interrupts as type 3 with a vector no exception has.
 /// Source: AMD APM vol 2 §15.7.2, "Intercepts During IDT Interrupt Delivery".
-constexpr std::optional<Event> interrupted_event(u64 exit_interrupt_info, std::optional<Event> injected) {
+constexpr std::optional<Event> interrupted_event(u64 exit_interrupt_info, Event const* injected) {
     namespace w = arch::svm::event;
     if (w::Valid::get(exit_interrupt_info) == 0) {
         return {};
@@ -45,7 +45,8 @@ constexpr std::optional<Event> interrupted_event(u64 exit_interrupt_info, std::o
         if (number >= kExceptions) {
             return Event{Event::Type::External, number, false, 0};
         }
-        bool const ours = injected && injected->type == Event::Type::Exception && injected->vector == number;
+        bool const ours =
+            injected != nullptr && injected->type == Event::Type::Exception && injected->vector == number;
         if ((number == vector::kBreakpoint || number == kOverflow) && !ours) {
             return {};
         }

@@ -1,39 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hv/svm/exit_decode.hpp"
-#include <array>
 
 namespace hv::svm {
 namespace {
 namespace x = arch::svm::exit;
-
-constexpr u64 kMaxInstructionBytes = 15;
-
-/// next - rip where that is a length an instruction can have, 0 (unknown) else.
-constexpr u8 length_between(u64 rip, u64 next) {
-    u64 const bytes = next - rip;
-    return bytes - 1 < kMaxInstructionBytes ? static_cast<u8>(bytes) : 0;
-}
-
-/// Exits that are nothing but a kind and a length, by code; Unknown: look further.
-struct Simple {
-    static constexpr u64 kCodes = 0xb0;
-    std::array<ExitKind, kCodes> kind;
-    constexpr Simple() : kind{} {
-        kind.fill(ExitKind::Unknown);
-        kind[x::kCpuid] = ExitKind::Cpuid;
-        kind[x::kHlt] = ExitKind::Halt;
-        kind[x::kVmmcall] = ExitKind::Hypercall;
-        kind[x::kXsetbv] = ExitKind::Xsetbv;
-        kind[x::kRdtsc] = kind[x::kRdtscp] = ExitKind::TimeStamp;
-        kind[x::kInvd] = kind[x::kWbinvd] = ExitKind::CacheControl;
-        for (u64 const code : {x::kRdpmc, x::kRsm, x::kInvlpga, x::kVmrun, x::kVmload, x::kVmsave, x::kStgi,
-                               x::kClgi, x::kSkinit, x::kMonitor, x::kMwait, x::kMwaitArmed, x::kRdpru,
-                               x::kInvlpgb, x::kInvlpgbIllegal, x::kMcommit, x::kTlbsync}) {
-            kind[code] = ExitKind::InvalidOpcode;
-        }
-    }
-};
-constexpr Simple kSimple;
 
 void decode_io(arch::Vmcb const& vmcb, Exit& exit) {
     namespace io = arch::svm::io_info;
@@ -124,6 +94,9 @@ ExitClass decode_other(arch::Vmcb const& vmcb, SvmFeatures const& features, u64 
 } // namespace
 
 ExitClass decode_exit(arch::Vmcb const& vmcb, SvmFeatures const& features, Exit& exit) {
+    if (decode_simple_exit(vmcb, features, exit)) {
+        return ExitClass::Report;
+    }
     u64 const code = vmcb.control.exit_code;
     if (code == x::kNestedPageFault) {
         decode_nested_fault(vmcb, exit);
@@ -137,10 +110,6 @@ ExitClass decode_exit(arch::Vmcb const& vmcb, SvmFeatures const& features, Exit&
         features.next_rip_save ? length_between(vmcb.state.rip, vmcb.control.next_rip) : u8{0};
     if (code == x::kMsr) {
         exit.kind = (vmcb.control.exit_info1 & 1) != 0 ? ExitKind::MsrWrite : ExitKind::MsrRead;
-        return ExitClass::Report;
-    }
-    if (code < Simple::kCodes && kSimple.kind[code] != ExitKind::Unknown) [[likely]] {
-        exit.kind = kSimple.kind[code];
         return ExitClass::Report;
     }
     return decode_other(vmcb, features, code, exit);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hv/svm/npt_map.hpp"
-#include "hv/mm/nested_table.hpp"
 
 namespace hv::svm {
 NestedMap* create_npt(HostFrames& frames) {

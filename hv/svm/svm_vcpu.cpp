@@ -26,7 +26,10 @@ static_assert(choose_asid(16, 16) == 15 && !has_own_asid(15, 16) && choose_asid(
 } // namespace
 
 SvmVcpu::SvmVcpu(SvmMachine const& machine, VcpuSetup const& setup, arch::Vmcb& vmcb, Hpa vmcb_at)
-    : vmcb_{vmcb}, vmcb_at_{vmcb_at.raw}, nested_{setup.nested}, machine_{machine} {
+    : vmcb_{vmcb},
+      vmcb_at_{vmcb_at.raw},
+      nested_{static_cast<NptMap const*>(setup.nested)},
+      machine_{machine} {
     u32 const count = machine.features.asid_count;
     asid_shared_ = !has_own_asid(setup.partition_tag, count);
     set_up_control(vmcb.control, machine.features, {machine.io_map, machine.msr_map, nested_->root()},
@@ -55,41 +58,69 @@ void SvmVcpu::unload() {
 }
 
 Exit const& SvmVcpu::run(u64) {
-    for (;;) {
-        arch::VmcbControl& control = vmcb_.control;
-        bool const plain = (pending_ | (control.interrupt_state & arch::svm::kInterruptShadow)) == 0 &&
-                           nested_->generation() == seen_generation_;
-        if (!plain && !prepare_entry()) {
-            return exit_;
-        }
-        if (hv_svm_world_switch(&gprs, &vmcb_, vmcb_at_, host_vmcb_at_, kicked) != 0) [[unlikely]] {
-            if (!plain) {
-                undo_entry();
-            }
+    if (ordinary_entry()) [[likely]] {
+        if (world_switch() != 0) [[unlikely]] {
             report(ExitKind::HostEvent);
             return exit_;
         }
-        control.clean = clean::kAll;
-        if (!plain) {
-            finish_entry();
-        }
-        if (static_cast<s32>(control.exit_interrupt_info) < 0) [[unlikely]] { // bit 31: valid
-            auto const again =
-                interrupted_event(control.exit_interrupt_info,
-                                  injected_valid_ ? std::optional<Event>{injected_} : std::nullopt);
-            if (again) {
-                waiting_ = *again;
-                pending_ |= kEvent;
-            }
-        }
-        ExitClass const what = decode_exit(vmcb_, machine_.features, exit_);
-        if (what == ExitClass::Report) [[likely]] {
+        if (!interrupted_delivery() && decode_simple_exit(vmcb_, machine_.features, exit_)) [[likely]] {
             return exit_;
         }
-        if (handle(what)) {
+        if (leave_guest()) {
             return exit_;
         }
     }
+    return run_prepared();
+}
+
+/// The way in when something is pending, again and again until there is something to report.
+Exit const& SvmVcpu::run_prepared() {
+    for (;;) {
+        if (!prepare_entry()) {
+            return exit_;
+        }
+        if (world_switch() != 0) {
+            undo_entry();
+            report(ExitKind::HostEvent);
+            return exit_;
+        }
+        finish_entry();
+        if (leave_guest()) {
+            return exit_;
+        }
+    }
+}
+
+inline bool SvmVcpu::ordinary_entry() const {
+    u32 const shadow = static_cast<u32>(vmcb_.control.interrupt_state & arch::svm::kInterruptShadow);
+    return (pending_ | shadow) == 0 && nested_->generation() == seen_generation_;
+}
+
+inline u32 SvmVcpu::world_switch() {
+    u32 const refused = hv_svm_world_switch(&gprs, &vmcb_, vmcb_at_, host_vmcb_at_, kicked);
+    if (refused == 0) [[likely]] {
+        vmcb_.control.clean = clean::kAll; // what is changed from now on takes its bit away
+    }
+    return refused;
+}
+
+inline bool SvmVcpu::interrupted_delivery() const {
+    return static_cast<s32>(vmcb_.control.exit_interrupt_info) < 0; // bit 31: valid
+}
+
+/// After #VMEXIT. @return whether exit_ is to be reported, else the guest goes on
+bool SvmVcpu::leave_guest() {
+    if (interrupted_delivery()) {
+        if (auto const again = interrupted_event(vmcb_.control.exit_interrupt_info,
+                                                 injected_valid_ ? &injected_ : nullptr)) {
+            waiting_ = *again;
+            pending_ |= kEvent;
+        }
+    }
+    injected_valid_ = false;
+    bool const reported = handle(decode_exit(vmcb_, machine_.features, exit_));
+    armed_ = Step::None;
+    return reported;
 }
 
 // Everything that makes an entry more than loading registers. Returns false when there is nothing to enter.
@@ -131,6 +162,7 @@ bool SvmVcpu::prepare_entry() {
     }
     if ((pending_ & kStateWritten) != 0) {
         written_state_ = vmcb_.state;
+        written_state_.rax = gprs[Reg::Rax];
     }
     entry_pending_ = pending_;
     pending_ &= ~u32{kEvent | kFlush | kStateWritten | kWindow | kStep};
@@ -154,8 +186,10 @@ void SvmVcpu::open_window() {
 // The entry did not take place: what it was to do is still to be done.
 void SvmVcpu::undo_entry() {
     vmcb_.control.event_injection = 0;
+    injected_valid_ = false;
     if (armed_ != Step::None) {
         disarm_step();
+        armed_ = Step::None;
     }
     pending_ |= entry_pending_;
 }
@@ -326,6 +360,7 @@ bool SvmVcpu::handle_invalid() {
     }
     exit_.unknown = {vmcb_.control.exit_code, vmcb_.control.exit_info1};
     vmcb_.state = written_state_; // the emulator has stored the host's state there: nobody may see that
+    gprs[Reg::Rax] = written_state_.rax;
     failed_ = true;
     pending_ |= kStateWritten; // the next run() must notice
     return report(ExitKind::EntryFailed);

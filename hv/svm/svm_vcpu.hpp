@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // One virtual processor on SVM: its VMCB, what waits to be delivered, and the way in and out of the guest.
 //
-//   run() ─ nothing pending ──────────────────────► world switch ─► decode ─► Exit
-//       └── pending_ or shadow: prepare_entry() ──► world switch ─► finish_entry() ─► decode ─┬► Exit
-//              ▲                                                                              │
-//              └──────────── exits that are the backend's own (window step, reflected #DB …) ─┘
+//   run() ─ nothing pending ────────► world switch ─► simple exit ─────────────────────► Exit
+//       │                                                └► any other ──────────────┐
+//       └ pending_, or a shadow ─► prepare_entry() ─► world switch ─► finish_entry() ─┴─► leave_guest() ─►
+//       Exit
+//                                      ▲                                                     │
+//                                      └──── exits of our own (window step, reflected #DB) ──┘
 #pragma once
 #include "hv/core/event_merge.hpp"
 #include "hv/core/virt_backend.hpp"
 #include "hv/svm/exit_decode.hpp"
+#include "hv/svm/npt_map.hpp"
 #include "hv/svm/svm_machine.hpp"
 
 namespace hv::svm {
@@ -71,6 +74,11 @@ class SvmVcpu final : public VirtVcpu {
     enum class Step : u8 { None, Core, Window };
     enum class Nmi : u8 { Open, Blocked, Returning };
 
+    bool ordinary_entry() const;
+    u32 world_switch();
+    bool interrupted_delivery() const;
+    bool leave_guest();
+    Exit const& run_prepared();
     bool prepare_entry();
     void finish_entry();
     void undo_entry();
@@ -97,7 +105,7 @@ class SvmVcpu final : public VirtVcpu {
     arch::Vmcb& vmcb_;
     u64 vmcb_at_;
     u64 host_vmcb_at_ = 0;
-    NestedMap* nested_;
+    NptMap const* nested_;        ///< the class itself: run() asks for its generation every time
     u64 seen_generation_ = ~0ull; ///< of nested_ when we last flushed
     u32 pending_ = kUnloaded;
     bool asid_shared_ = false;
