@@ -3,6 +3,7 @@
 # Makes the initramfs for a stock Debian kernel: busybox, the Hyper-V drivers in the order of their dependencies, our measuring
 # programs and the script `init` beside this file.
 # Usage: make.sh KERNEL-TREE OUTPUT [PROGRAM...]   KERNEL-TREE: an unpacked linux-image package with modules.dep (depmod -b)
+# INIT and MODULES in the environment stand for another script and other modules (bench-init: the KVM side of scripts/bench).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tree=$1 output=$(realpath -m "$2")
@@ -11,7 +12,7 @@ version=$(ls "$tree/lib/modules")
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/{bin,sbin,modules,proc,sys,dev,tmp}
-install -m 755 "$here/init" "$root/init"
+install -m 755 "${INIT:-$here/init}" "$root/init"
 install -m 755 /bin/busybox "$root/bin/busybox"
 for program in "$@"; do install -m 755 "$program" "$root/bin/"; done
 # What the kernel starts for an orderly power-off or restart that the host asks for (kernel.poweroff_cmd, reboot_cmd).
@@ -21,7 +22,7 @@ for verb in poweroff reboot; do
 done
 
 number=0
-for module in hv_vmbus hv_utils hv_balloon; do
+for module in ${MODULES:-hv_vmbus hv_utils hv_balloon}; do
     while read -r verb file _; do
         [ "$verb" = insmod ] || continue
         name=$(basename "$file")
@@ -30,7 +31,7 @@ for module in hv_vmbus hv_utils hv_balloon; do
         cp "$file" "$root/modules/$(printf %02d $number)-$name"
     done < <(/sbin/modprobe -d "$tree" -S "$version" --show-depends "$module")
 done
-[ "$number" -ge 3 ] || { echo "the Hyper-V drivers are not in $tree" >&2; exit 1; }
+[ "$number" -ge 3 ] || { echo "the drivers are not in $tree" >&2; exit 1; }
 
 mkdir -p "$(dirname "$output")"
 find "$root" -exec touch -h -d @0 {} +

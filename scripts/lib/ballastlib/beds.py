@@ -16,6 +16,7 @@ from .say import Failure
 BEDS = ("qemu", "bochs", "kvm")
 OVMF = Path("/usr/share/ovmf/OVMF.fd")  # the 2 MiB image: larger ones do not fit below 4 GiB on Bochs
 BOCHS_EPOCH_SECONDS = 1767225600        # 2026-01-01, fixed so that runs repeat
+BOCHS_INSTRUCTIONS_PER_SECOND = 100_000_000
 DEBUG_EXIT_PORT = 0x501
 ICOUNT_SHIFT = 3  # 8 ns an instruction, about Bochs's pace. At 0 the firmware's 10 ms waits between IPIs cost half a minute of wall clock
 
@@ -156,7 +157,7 @@ def bochs_command(hardware: Hardware, disk: Path | None, com1, folder: Path, *, 
         f"memory: guest={hardware.memory_mib}, host={min(hardware.memory_mib, 2048)}",
         f"romimage: file={firmware}{address}",
         f"vgaromimage: file={vga}",
-        f"cpu: model=broadwell_ult, count={hardware.cpus}, ips=100000000, reset_on_triple_fault=0",
+        f"cpu: model=broadwell_ult, count={hardware.cpus}, ips={BOCHS_INSTRUCTIONS_PER_SECOND}, reset_on_triple_fault=0",
         "pci: enabled=1, chipset=i440fx",
         f"boot: {boot}",
         f"com1: enabled=1, mode=socket-client, dev={com1}",

@@ -51,7 +51,7 @@ class Story:
                 if short:
                     self.phase = f"load {short.group(2)}"
                 self.corrupt |= match.group(1).startswith("CORRUPT")
-            elif text == "ballast-guest: up":
+            elif text.startswith("ballast-guest: up"):
                 self.phase = "up"
                 self.event(line, "the guest's user space is up")
             return False

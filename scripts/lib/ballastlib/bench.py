@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scripts/bench: what the hypervisor costs in instructions, ours beside Linux KVM's, measured in one run on one emulator.
+
+guest-tools/measure/bench_guest is one file that runs under both: as a partition of Ballast, and under kvmbench in Debian's
+kernel with KVM, which itself runs on the bare emulator. Its TSC counts instructions of guest and host together (on QEMU times
+2^icount_shift). Lines: "bench NAME BED ours=N kvm=N ratio=N"; "-" where a side could not be measured.
+"""
+import argparse
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import apt, beds, build, cases, image, initramfs, setup
+from .machine import Expired, Machine
+from .paths import GUEST_KERNEL, ROOT, RUNS, preset_dir, show
+from .say import Failure, note, run, step
+
+_RESULT = re.compile(r"bench ([a-z-]+) (\d+)\s*$")
+_BEDS = ("qemu", "bochs")
+BOOT_BUDGET = 1.10
+
+
+@dataclass
+class Benchmark:
+    """A figure of bench_guest and the budget of the design, instructions on each bed (None: no budget)."""
+    name: str
+    what: str
+    budget: dict
+
+
+BENCHMARKS = [
+    Benchmark("cpuid", "one CPUID exit, round trip", {"qemu": 240, "bochs": 160}),
+    Benchmark("first-touch", "first touch of a 4 KiB page the host has", {"qemu": 600, "bochs": 500}),
+    Benchmark("second-touch", "the same page again: what the touch itself costs", {}),
+]
+
+
+def _collect(machine, end):
+    """Reads lines until `end` matches; returns {name: ticks}."""
+    found = {}
+    while True:
+        line = machine.next_line()
+        match = _RESULT.search(line.text)
+        if match:
+            found[match.group(1)] = int(match.group(2))
+        if re.search(end, line.text):
+            return found
+
+
+def _instructions(found, hardware):
+    divisor = 1 << hardware.icount_shift if hardware.bed == "qemu" else 1
+    return {name: ticks / divisor for name, ticks in found.items()}
+
+
+def ours(bed, folder, timeout_s):
+    """Ballast's figures: bench_guest as the only partition."""
+    dts = folder / "bench.dts"
+    guest = preset_dir("gcc") / "guest-tools/measure/bench_guest"
+    dts.write_text(cases.config(cases.partition("bench", str(guest), startup_mib=64, small_pages=True)))
+    disk = folder / "ours.img"
+    image.build_disk(dts, disk)
+    hardware = beds.Hardware(bed=bed, memory_mib=1024)
+    with Machine(hardware, disk, timeout_s=timeout_s, log=RUNS / f"bench-ours-{bed}.log") as machine:
+        return _instructions(_collect(machine, r"bench end|partitions ended|^ballast: .*(error|panic)"), hardware)
+
+
+_UP = r"ballast-guest: up after ([\d.]+) s"
+
+
+def _boot_instructions(machine, hardware):
+    """Kernel time at the start of user space, as instructions; idle time counts as instructions not executed but waited."""
+    seconds = float(machine.expect(_UP, stop=r"^ballast: .*(loader: error|panic)").group(1))
+    return seconds * (1e9 / (1 << hardware.icount_shift) if hardware.bed == "qemu" else beds.BOCHS_INSTRUCTIONS_PER_SECOND)
+
+
+def boot_ours(bed, folder, timeout_s):
+    """The stock guest to user space as a partition."""
+    dts = folder / "boot.dts"
+    dts.write_text(cases.config(cases.stock(words="ballast.job=poweroff ballast.no-drivers")))
+    disk = folder / "boot.img"
+    image.build_disk(dts, disk)
+    hardware = beds.Hardware(bed=bed, memory_mib=1024)
+    with Machine(hardware, disk, timeout_s=timeout_s, log=RUNS / f"bench-boot-ours-{bed}.log") as machine:
+        return {"boot-to-init": _boot_instructions(machine, hardware)}
+
+
+def boot_bare(bed, folder, timeout_s):
+    """The same kernel and initramfs on the emulator itself."""
+    with _linux(bed, folder, timeout_s, initramfs.build("gcc"), f"{_L1_WORDS} ballast.job=poweroff ballast.no-drivers", "bench-boot-bare",
+                memory_mib=512) as machine:
+        return {"boot-to-init": _boot_instructions(machine, machine.hardware)}
+
+
+def _l1_initramfs():
+    folder = preset_dir("gcc") / "guest-tools"
+    output = folder / "bench-initramfs.cpio.gz"
+    run(["env", f"INIT={ROOT / 'guest-tools/initramfs/bench-init'}", "MODULES=kvm_amd kvm_intel", ROOT / "guest-tools/initramfs/make.sh",
+         GUEST_KERNEL, output, folder / "measure/kvmbench", folder / "measure/bench_guest"])
+    return output
+
+
+def _l1_iso(kernel, initrd, words, folder):
+    """Linux needs Bochs's own BIOS there (for its ACPI tables), and that boots a CD best."""
+    packages = apt.missing(["isolinux", "syslinux-common", "xorriso"])
+    if packages:
+        with step(f"installing {' '.join(packages)}"):
+            apt.install(packages)
+    tree = folder / "iso"
+    (tree / "isolinux").mkdir(parents=True)
+    for source, name in ((kernel, "vmlinuz"), (initrd, "initrd.gz"), ("/usr/lib/ISOLINUX/isolinux.bin", "isolinux/isolinux.bin"),
+                         ("/usr/lib/syslinux/modules/bios/ldlinux.c32", "isolinux/ldlinux.c32")):
+        run(["cp", source, tree / name])
+    (tree / "isolinux/isolinux.cfg").write_text(f"default l\nprompt 0\ntimeout 1\nlabel l\n kernel /vmlinuz\n append initrd=/initrd.gz {words}\n")
+    iso = folder / "l1.iso"
+    run(["xorriso", "-as", "mkisofs", "-quiet", "-o", iso, "-b", "isolinux/isolinux.bin", "-c", "isolinux/boot.cat", "-no-emul-boot",
+         "-boot-load-size", "4", "-boot-info-table", tree])
+    return iso
+
+
+_L1_WORDS = "console=ttyS0 quiet mitigations=off panic=-1"
+
+
+def _linux(bed, folder, timeout_s, initrd, words, log, memory_mib=1024):
+    """A machine (not started) that boots Debian's kernel on the bare emulator."""
+    kernel = GUEST_KERNEL / "boot" / f"vmlinuz-{setup.guest_kernel_version()}"
+
+    def on_qemu(hardware, disk, com1, run_folder):
+        command, environment = beds.qemu_command(hardware, None, com1, run_folder)
+        at = command.index("-bios")  # SeaBIOS starts a -kernel at once
+        del command[at:at + 2]
+        return [*command, "-kernel", str(kernel), "-initrd", str(initrd), "-append", words], environment
+
+    def on_bochs(hardware, disk, com1, run_folder):
+        _, _, share, _ = beds.bochs_start()
+        return beds.bochs_command(hardware, None, com1, run_folder, firmware=share / "BIOS-bochs-latest", boot="cdrom",
+                                  cdrom=_l1_iso(kernel, initrd, words, run_folder))
+
+    return Machine(beds.Hardware(bed=bed, memory_mib=memory_mib), None, timeout_s=timeout_s, log=RUNS / f"{log}-{bed}.log",
+                   command=on_bochs if bed == "bochs" else on_qemu)
+
+
+def kvm(bed, folder, timeout_s):
+    """KVM's figures: Debian's kernel on the bare emulator, kvmbench in it."""
+    with _linux(bed, folder, timeout_s, _l1_initramfs(), _L1_WORDS, "bench-kvm") as machine:
+        return _instructions(_collect(machine, r"bench: (done|failed)"), machine.hardware)
+
+
+def _guarded(what, function, *arguments):
+    try:
+        return function(*arguments)
+    except (Expired, Failure) as trouble:
+        note(f"{what}: {str(trouble).splitlines()[0]}")
+        return {}
+
+
+def _number(value):
+    return "-" if value is None else f"{value:.0f}"
+
+
+def _ratio(a, b):
+    return f"{a / b:.2f}" if a is not None and b else "-"
+
+
+def _print(each, bed, mine, theirs):
+    """Prints one line; returns whether both sides were measured."""
+    print(f"bench {each.name} {bed} ours={_number(mine)} kvm={_number(theirs)} ratio={_ratio(mine, theirs)}", flush=True)
+    budget = each.budget.get(bed)
+    if budget and mine is not None and mine > budget:
+        note(f"{each.name} on {bed} is above its budget of {budget} instructions ({each.what})")
+    return mine is not None and theirs is not None
+
+
+def _print_boot(bed, mine, bare):
+    """The boot's budget is against the bare emulator, so the last two words say that side; KVM is not measured here."""
+    print(f"bench boot-to-init {bed} ours={_number(mine)} kvm=- ratio=- bare={_number(bare)} bare-ratio={_ratio(mine, bare)}", flush=True)
+    if mine is not None and bare and mine / bare > BOOT_BUDGET:
+        note(f"boot-to-init on {bed} is above its budget of {BOOT_BUDGET} times the bare emulator")
+    return mine is not None and bare is not None
+
+
+def entry(arguments):
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n\n")[1])
+    parser.add_argument("--bed", choices=_BEDS, help="only this bed")
+    parser.add_argument("--only", choices=("ours", "kvm"), help="only this side")
+    parser.add_argument("--timeout", type=float, default=300, metavar="S", help="wall-clock limit of each run (300)")
+    options = parser.parse_args(arguments)
+    build.build("gcc")
+    RUNS.mkdir(parents=True, exist_ok=True)
+    complete = True
+    for bed in [options.bed] if options.bed else _BEDS:
+        with tempfile.TemporaryDirectory(prefix="ballast-") as text:
+            folder, sides = Path(text), {"ours": {}, "kvm": {}, "bare": {}}
+            for side, what, function in (("ours", "Ballast's exits", ours), ("ours", "a boot under Ballast", boot_ours),
+                                         ("kvm", "KVM's exits", kvm), ("bare", "a boot without a hypervisor", boot_bare)):
+                if options.only in (None, "ours") and side == "ours" or options.only in (None, "kvm") and side != "ours":
+                    with step(f"measuring {what} on {bed}"):
+                        sides[side].update(_guarded(f"{what} on {bed}", function, bed, folder, options.timeout))
+        for each in BENCHMARKS:
+            complete &= _print(each, bed, *(sides[side].get(each.name) for side in ("ours", "kvm")))
+        complete &= _print_boot(bed, sides["ours"].get("boot-to-init"), sides["bare"].get("boot-to-init"))
+    if not complete:
+        note(f"not everything was measured; the consoles are in {show(RUNS)}")
+    return 0 if complete or options.only else 1
