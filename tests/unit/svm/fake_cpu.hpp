@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// A processor with SVM for tests. It runs no instructions: each world switch plays the next scripted exit.
+// What it does model is what the emulators do not: it caches the groups of a VMCB whose clean bits are set,
+// and it tags translations with the ASID, so that a forgotten clean bit or flush is seen.
+#pragma once
+#include "hv/arch/svm.hpp"
+#include "hv/arch/vmcb.hpp"
+#include "hv/svm/npt_map.hpp"
+#include "hv/svm/world_switch.hpp"
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace hv::test {
+class FakeSvmCpu {
+  public:
+    using Guest = std::function<void(arch::Vmcb&, GuestGprs&)>;
+
+    FakeSvmCpu();
+
+    /// The one that the calling "CPU" is.
+    static FakeSvmCpu* current;
+    void become_current() { current = this; }
+
+    /// The next world switch ends with this exit; @p guest may change state on the way.
+    void exit(u64 code, u64 info1 = 0, u64 info2 = 0, Guest guest = {});
+    /// The next VMRUN is refused the way the emulator does it: with the host's state in the save area.
+    void refuse();
+    /// Plays the instruction at RIP: trap flag set means #DB after it, as in hardware.
+    void instruction(u8 bytes, Guest effect = {});
+
+    u32 run(GuestGprs&, arch::Vmcb&, u64 vmcb_at, u64 host_vmcb_at, u32 kicked);
+
+    std::map<u32, arch::CpuidResult> cpuid;
+    u64 vm_cr = 0, efer = 0xd00, host_save_area = 0;
+    u64 cr3 = 0x7777'7000;
+    svm::NptMap const* map = nullptr; ///< whose generation translations are tagged with
+
+    /// The VMCB as each entry found it.
+    std::vector<arch::Vmcb> entries;
+    arch::VmcbControl const& entry() const { return entries.back().control; }
+    arch::VmcbState const& entry_state() const { return entries.back().state; }
+    std::vector<std::string> wrong; ///< rules broken: must stay empty
+    unsigned interrupts_taken = 0;
+    unsigned host_states_saved = 0;
+
+  private:
+    void check_clean_groups(arch::Vmcb const&, u64 vmcb_at);
+    void check_translations(arch::VmcbControl const&, u64 vmcb_at);
+
+    struct Tag {
+        u64 vmcb_at;
+        u64 generation;
+    };
+    std::deque<Guest> script_;
+    std::map<u64, arch::Vmcb> cached_;
+    std::map<u32, Tag> translations_; ///< by ASID
+};
+} // namespace hv::test
