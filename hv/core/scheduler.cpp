@@ -39,6 +39,9 @@ u64 Scheduler::earliest_wake() const {
 }
 
 void Scheduler::turn() {
+    if (rendezvous_ != nullptr) {
+        rendezvous_->pause_if_asked();
+    }
     u64 now = host_.now_tsc();
     if (housekeeping_ != nullptr && now >= housekeeping_->due_tsc()) {
         housekeeping_->run(now);

@@ -5,6 +5,7 @@
 #include "hv/base/spin_lock.hpp"
 #include "hv/core/host_services.hpp"
 #include "hv/core/housekeeping.hpp"
+#include "hv/core/rendezvous.hpp"
 
 namespace hv {
 /// Something that takes turns on a physical CPU: a virtual processor. All calls on that CPU, interrupts
@@ -33,6 +34,9 @@ class Scheduler {
     bool add(Runnable&);
     /// This CPU's own work besides guests; set before loop().
     void set_housekeeping(Housekeeping& jobs) { housekeeping_ = &jobs; }
+    /// Where this CPU rests when another wants the machine alone; not for the CPU that asks. Set before
+    /// loop().
+    void set_rendezvous(Rendezvous& rendezvous) { rendezvous_ = &rendezvous; }
     /// Runs for ever.
     [[noreturn]] void loop();
     /// One turn of the loop: the part that tests drive.
@@ -48,6 +52,7 @@ class Scheduler {
     Cpu& cpu_;
     HostServices& host_;
     Housekeeping* housekeeping_ = nullptr;
+    Rendezvous* rendezvous_ = nullptr;
     SpinLock lock_; ///< guards the two below against add() from another CPU
     Runnable* queue_[kMaxRunnables] = {};
     u32 count_ = 0;

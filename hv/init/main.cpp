@@ -2,7 +2,9 @@
 // The start-up order, from the loader's jump to the run loops.
 #include "hv/base/log.hpp"
 #include "hv/init/cpu/machine_end.hpp"
+#include "hv/init/cpu/provoke.hpp"
 #include "hv/init/cpu/serial_console.hpp"
+#include "hv/init/guests/guests.hpp"
 #include "hv/init/machine.hpp"
 
 extern "C" {
@@ -22,35 +24,6 @@ u64 poll_console(void*, u64) {
     return more ? machine.services.tsc_hz() / 1'000'000 * kConsoleBusyUs : 0;
 }
 
-/// What the operator types, as long as nobody else listens.
-void take_line(void*, std::string_view line) {
-    if (line == "off") {
-        log_info("switching off");
-        machine_end(0);
-    } else if (line == "crash") {
-        HV_ASSERT(line != "crash");
-    } else if (line == "cpus") {
-        for (Cpu const* cpu : machine.services.cpus()) {
-            log_info("CPU {}: APIC id {}, node {}, {} timer interrupts, {} NMIs, {} spurious", cpu->index,
-                     cpu->apic_id, cpu->node, cpu->timer_interrupts, cpu->nmis, cpu->spurious_interrupts);
-        }
-    } else if (!line.empty()) {
-        log_info("unknown command; known are: off, crash, cpus");
-    }
-}
-
-[[noreturn]] void idle(Cpu& cpu) {
-    for (;;) {
-        if (cpu.index == 0) {
-            if (u64 const now = arch::rdtsc(); now >= machine.housekeeping.due_tsc()) {
-                machine.housekeeping.run(now);
-            }
-            machine.services.arm_timer(cpu, machine.housekeeping.due_tsc());
-        }
-        machine.services.wait(cpu);
-    }
-}
-
 void run_on_own_stack() {
     reclaim_loader_memory(machine);
     start_processors(machine);
@@ -58,11 +31,12 @@ void run_on_own_stack() {
 
     u64 const hz = machine.services.tsc_hz();
     machine.housekeeping.add(poll_console, nullptr, hz / 1'000'000 * kConsolePeriodUs, arch::rdtsc());
-    console().on_line(take_line, nullptr);
+    enable_virtualization(machine, 0);
+    prepare_guests(machine);
     console().set_synchronous(false);
-    release_processors(machine.services, idle);
+    release_processors(machine.services, run_guests);
     log_info("ready");
-    idle(machine.boot_cpu.cpu);
+    run_guests(machine.boot_cpu.cpu);
 }
 } // namespace
 } // namespace hv::init

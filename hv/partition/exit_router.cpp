@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way of an exit: VirtVcpu::run() hands over a neutral Exit, handle() gives it to one handler, the loop
+// in VirtualProcessor::run() enters again. CPUID comes first because it is the exit that everybody counts.
+#include "hv/base/log.hpp"
+#include "hv/partition/guest.hpp"
+#include "hv/partition/virtual_processor.hpp"
+
+namespace hv::partition {
+void VirtualProcessor::handle(Exit const& exit, Cpu& cpu) {
+    ++counters_.exits[static_cast<u32>(exit.kind)];
+    switch (exit.kind) {
+    case ExitKind::Cpuid:
+        on_cpuid();
+        skip(exit);
+        return;
+    case ExitKind::HostEvent: on_host_event(cpu); return;
+    case ExitKind::MsrRead: on_msr_read(exit); return;
+    case ExitKind::MsrWrite: on_msr_write(exit); return;
+    case ExitKind::NestedFault: on_nested_fault(exit); return;
+    case ExitKind::Io: on_io(exit); return;
+    case ExitKind::InterruptWindow:
+        interrupt_window_ = true; // the backend closed it; deliver_interrupts() says what comes next
+        attention_ = true;
+        return;
+    case ExitKind::Halt: on_halt(exit); return;
+    case ExitKind::Hypercall: on_hypercall(exit); return;
+    case ExitKind::ControlRegister: on_control_register(exit); return;
+    case ExitKind::DebugRegister: on_debug_register(exit); return;
+    case ExitKind::Xsetbv: on_xsetbv(exit); return;
+    case ExitKind::CacheControl: skip(exit); return; // all of a guest's memory is write-back and coherent
+    case ExitKind::InvalidOpcode: raise_exception(vector::kInvalidOpcode); return;
+    case ExitKind::Exception: on_exception(exit); return;
+    case ExitKind::SingleStep: return;
+    case ExitKind::TripleFault:
+        ++counters_.triple_faults;
+        guest_.fail("triple fault");
+        return;
+    case ExitKind::TimeStamp: // not intercepted while the partition's clock runs
+    case ExitKind::EntryFailed: stop_for(exit, "the processor refused the virtual processor's state"); return;
+    case ExitKind::Unknown: stop_for(exit, "an exit nobody knows"); return;
+    }
+}
+
+void VirtualProcessor::skip(Exit const& exit) {
+    u8 length = exit.instruction_bytes;
+    if (length == 0) [[unlikely]] {
+        decode::CodeAddress const at{.rip = hw_.read(Reg::Rip),
+                                     .cr3 = hw_.read(ControlReg::Cr3),
+                                     .cs = 0,
+                                     .kind = exit.kind,
+                                     .generation = guest_.nested().generation()};
+        length = lengths_.cached(at);
+        if (length == 0) {
+            VcpuView view{hw_};
+            auto const decoded = lengths_.length(view, guest_.memory(), at);
+            if (!decoded) {
+                fail(decoded.error());
+                return;
+            }
+            length = decoded.value();
+        }
+    }
+    hw_.advance(length);
+}
+
+void VirtualProcessor::on_cpuid() {
+    CpuidRegs const& r =
+        cpuid_.query(static_cast<u32>(hw_.gprs[Reg::Rax]), static_cast<u32>(hw_.gprs[Reg::Rcx]));
+    hw_.gprs[Reg::Rax] = r.eax;
+    hw_.gprs[Reg::Rbx] = r.ebx;
+    hw_.gprs[Reg::Rcx] = r.ecx;
+    hw_.gprs[Reg::Rdx] = r.edx;
+}
+
+void VirtualProcessor::on_host_event(Cpu& cpu) {
+    host_.take_interrupts(cpu);
+    u64 const now = host_.now_tsc();
+    if (now >= next_timer_tsc_) {
+        attention_ = true;
+    }
+    if (now >= slice_end_tsc_ || cpu.kicked != 0) {
+        leave_loop_ = true;
+    }
+}
+
+void VirtualProcessor::on_hypercall(Exit const& exit) {
+    if (hw_.cpl() != 0 || (hw_.read(ControlReg::Cr0) & cr0::kPe) == 0) {
+        raise_exception(vector::kInvalidOpcode);
+        return;
+    }
+    VcpuView view{hw_};
+    bool const long_mode = code_mode(view).code_bits == 64;
+    hypercall_refused_ = false;
+    guest_.hypercall(long_mode);
+    if (hypercall_refused_) {
+        raise_exception(vector::kInvalidOpcode);
+        return;
+    }
+    skip(exit);
+    attention_ = true;
+}
+
+void VirtualProcessor::on_halt(Exit const& exit) {
+    skip(exit);
+    hw_.clear_interrupt_shadow();
+    halted_ = true;
+    dead_halt_ = (hw_.read(Reg::Rflags) & rflags::kInterrupt) == 0;
+    // An interrupt that waits ends the halt at once.
+    attend(host_.now_tsc());
+}
+
+void VirtualProcessor::on_xsetbv(Exit const& exit) {
+    u64 const value = hw_.gprs[Reg::Rdx] << 32 | (hw_.gprs[Reg::Rax] & 0xffff'ffff);
+    u64 const index = hw_.gprs[Reg::Rcx] & 0xffff'ffff;
+    if ((hw_.read(ControlReg::Cr4) & cr4::kOsxsave) == 0) {
+        raise_exception(vector::kInvalidOpcode);
+        return;
+    }
+    if (hw_.cpl() != 0 || index != 0 || !xcr0_write_allowed(value, cpuid_.allowed_xcr0())) {
+        ++counters_.refused_writes;
+        raise_gp();
+        return;
+    }
+    fpu_.xcr0 = value;
+    host_.set_guest_xcr0(value);
+    cpuid_.set_xcr0(value);
+    skip(exit);
+}
+
+void VirtualProcessor::on_exception(Exit const& exit) {
+    // Nothing is intercepted for the guest's own sake but machine checks, which are the host's.
+    ExceptionExit const& e = exit.exception;
+    raise_fault({{Event::Type::Exception, e.vector, e.has_error_code, e.error_code},
+                 e.vector == vector::kPageFault,
+                 e.address});
+}
+
+void VirtualProcessor::raise_fault(GuestFault const& fault) {
+    if (fault.sets_cr2) {
+        hw_.write(ControlReg::Cr2, fault.cr2);
+    }
+    hw_.inject(fault.event);
+}
+
+void VirtualProcessor::fail(EmulationFailure const& failure) {
+    switch (failure.kind) {
+    case EmulationFailure::Kind::Fault: raise_fault(failure.fault); return;
+    case EmulationFailure::Kind::Memory:
+        if (failure.memory == GuestMemoryError::Ballooned) {
+            ++counters_.ballooned_touches;
+        }
+        raise_gp();
+        return;
+    case EmulationFailure::Kind::Unsupported:
+        ++counters_.emulation_failures;
+        raise_exception(vector::kInvalidOpcode);
+        return;
+    }
+}
+
+void VirtualProcessor::stop_for(Exit const& exit, char const* why) {
+    log_error("partition {}: {} (code {:x}, info {:x})", guest_.name(), why, exit.unknown.code,
+              exit.unknown.info);
+    hw_.dump();
+    guest_.fail(why);
+}
+
+ControlState VirtualProcessor::control_state() {
+    return {.cr0 = hw_.read(ControlReg::Cr0),
+            .cr3 = hw_.read(ControlReg::Cr3),
+            .cr4 = hw_.read(ControlReg::Cr4),
+            .efer = hw_.read(StateMsr::IA32_EFER),
+            .cs_long = (hw_.read(Seg::Cs).attributes & segment::kLong) != 0};
+}
+} // namespace hv::partition

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nested faults: first touch of backed memory, device pages, ballooned memory, and addresses where nothing
+// is.
+#include "hv/core/decode/mmio_emulator.hpp"
+#include "hv/partition/guest.hpp"
+#include "hv/partition/virtual_processor.hpp"
+
+namespace hv::partition {
+namespace {
+/// Device pages; everything else outside RAM is an open bus: ones to read, nothing to write.
+class PartitionMmio final : public MmioTarget {
+  public:
+    PartitionMmio(Guest& guest, u64& hole_touches) : guest_{guest}, hole_touches_{hole_touches} {}
+    u64 read(Gpa at, u8 size_bytes) override {
+        u64 value = ~0ull;
+        if (!guest_.read_device(at, size_bytes, value)) {
+            ++hole_touches_;
+        }
+        return value;
+    }
+    void write(Gpa at, u8 size_bytes, u64 value) override {
+        if (!guest_.write_device(at, size_bytes, value)) {
+            ++hole_touches_;
+        }
+    }
+
+  private:
+    Guest& guest_;
+    u64& hole_touches_;
+};
+} // namespace
+
+void VirtualProcessor::on_nested_fault(Exit const& exit) {
+    NestedFaultExit const fault = exit.fault;
+    switch (guest_.memory().touch(fault.gpa, fault.access)) {
+    case mm::Touch::Mapped: return;
+    case mm::Touch::Ballooned:
+    case mm::Touch::SmartPaged:
+        // The guest gave this page away and knows it. #GP is a fault that its own guarded accesses survive;
+        // it never sees bytes.
+        raise_gp();
+        return;
+    case mm::Touch::NotAdded:
+    case mm::Touch::Hole: break;
+    }
+    if (fault.during_walk || fault.access == Access::X) {
+        // Page tables or code where no memory is: what a processor would make of an open bus is a machine
+        // check; #GP ends it sooner.
+        ++counters_.hole_touches;
+        raise_gp();
+        return;
+    }
+    VcpuView view{hw_};
+    PartitionMmio devices{guest_, counters_.hole_touches};
+    auto const done = decode::emulate_mmio(view, guest_.memory(), devices);
+    if (!done) {
+        fail(done.error());
+    } else if (done.value().advance_bytes != 0) {
+        hw_.advance(done.value().advance_bytes);
+    }
+    attention_ = true;
+}
+} // namespace hv::partition

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// One partition's life:
+//
+//   Off ──start──► Waiting (startup memory is collected) ──► Running ──power-off──► Off
+//                                     ▲                        │ triple fault, refused state ──► Crashed
+//                                     └──────── reset ─────────┘
+//
+// Everything happens on the physical CPU it is placed on, in its turn of that CPU's scheduler; other CPUs use
+// its mailbox.
+#pragma once
+#include "hv/core/scheduler.hpp"
+#include "hv/partition/guest.hpp"
+#include "hv/partition/mailbox.hpp"
+
+namespace hv::partition {
+class Partition final : public Runnable, public GuestEvents {
+  public:
+    /// @param id dense, below kMaxPartitions
+    Partition(PartitionConfig const& config, HostParts& host, u16 id, u32 cpu_index);
+    Partition(Partition const&) = delete;
+    Partition& operator=(Partition const&) = delete;
+
+    std::string_view name() const { return config_.name; }
+    PartitionConfig const& config() const { return config_; }
+    Mailbox& mailbox() { return mailbox_; }
+    u32 cpu_index() const { return cpu_index_; }
+    /// Pages of startup memory; the hole of the legacy video memory is not among them.
+    u64 startup_pages() const;
+    /// Named counters for the operator. Any CPU: numbers may be a moment old, and stay after the partition
+    /// has ended.
+    u32 counters(std::span<mgmt::NamedCounter> into) const;
+    /// The guest while it is powered on, or nullptr. Its own CPU, or one CPU alone (MemoryProof).
+    Guest* guest() { return guest_; }
+    mm::Owner owner() const { return mm::partition_owner(id_); }
+
+    // Runnable
+    bool ready(u64 now_tsc) override;
+    u64 wake_tsc() const override;
+    void run(Cpu&, u64 until_tsc) override;
+    void leave(Cpu&) override;
+
+    // GuestEvents
+    void guest_powered_off() override { note(Ending::PowerOff, "powered off"); }
+    void guest_reset() override { note(Ending::Reset, "reset"); }
+    void guest_failed(char const* why) override { note(Ending::Crash, why); }
+    void guest_panicked() override { panicked_ = true; }
+
+  private:
+    enum class Ending : u8 { None, PowerOff, Reset, Crash };
+
+    void note(Ending, char const* why);
+    bool runs() const { return guest_ != nullptr && state_ != mgmt::RunState::Waiting; }
+    void work(Cpu&, u64 now_tsc);
+    void take_request(Cpu&, mgmt::Request);
+    void try_start(Cpu&);
+    void restart(Cpu&);
+    void boot(Cpu&);
+    void stop(Cpu&, mgmt::RunState, char const* detail);
+    void end_guest(Cpu&);
+    void tick(Cpu&, u64 now_tsc);
+    void take_order(dm::Order const&);
+    void keep_counters();
+    void publish();
+
+    PartitionConfig const& config_;
+    HostParts& host_;
+    u16 id_;
+    u32 cpu_index_;
+    mm::KernelHeap heap_;
+    mm::OwnedFrames frames_;
+    Mailbox mailbox_;
+    Guest* guest_ = nullptr;
+    mgmt::RunState state_ = mgmt::RunState::Off;
+    char const* detail_ = "never started";
+    Ending ending_ = Ending::None;
+    char const* ending_why_ = "";
+    bool panicked_ = false;
+    bool restarting_ = false;
+    u64 next_tick_tsc_ = 0;
+    u64 waiting_since_tsc_ = 0;
+    u64 waiting_for_pages_ = 0;
+    u64 started_tsc_ = 0;
+    u64 starts_ = 0, restarts_ = 0, panics_ = 0;
+    // The last life's numbers, so that a test or an operator can read them after the end.
+    VpCounters vp_counters_;
+    dm::DmCounters dm_counters_;
+    mm::GuestMemoryCounters memory_counters_;
+    vmbus::VmbusCounters vmbus_counters_;
+    hyperv::HypervCounters hyperv_counters_;
+    platform::PortBus::Counters port_counters_;
+};
+} // namespace hv::partition

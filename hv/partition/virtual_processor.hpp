@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// One virtual processor: its hardware state (VirtVcpu), its local APIC, and the loop that enters the guest
+// and answers each exit with one handler. Read exit_router.cpp next: the way of an exit starts there.
+#pragma once
+#include "hv/core/control_registers.hpp"
+#include "hv/core/cpuid_policy.hpp"
+#include "hv/core/decode/length_decoder.hpp"
+#include "hv/core/fpu_state.hpp"
+#include "hv/core/guest_fault.hpp"
+#include "hv/core/guest_msrs.hpp"
+#include "hv/core/host_services.hpp"
+#include "hv/core/vcpu_view.hpp"
+#include "hv/partition/loaders/loader.hpp"
+#include "hv/partition/vp_counters.hpp"
+#include "hv/platform/interrupt_fabric.hpp"
+
+namespace hv::partition {
+class Guest;
+
+class VirtualProcessor {
+  public:
+    struct Setup {
+        Guest* guest = nullptr;
+        HostServices* host = nullptr;
+        VirtVcpu* hardware = nullptr;
+        std::span<u8> fpu_area; ///< FpuLayout::area_bytes, 64-byte aligned
+        CpuidSetup cpuid;
+        platform::LocalApic::Identity apic{};
+        platform::InterruptFabric* fabric = nullptr;
+        PartitionClock* clock = nullptr;
+        u32 index = 0;
+    };
+    explicit VirtualProcessor(Setup const&);
+
+    /// State at the kernel's entry point. Partition stopped.
+    void enter_at(EntryState const&);
+    /// Power-on state; the partition fills memory and calls enter_at() next.
+    void reset();
+
+    /// Whether run() would enter the guest.
+    bool ready(u64 now_tsc) const { return !halted_ || attention_ || now_tsc >= next_timer_tsc_; }
+    /// Host TSC of the guest's next timer, kNever for none.
+    u64 next_timer_tsc() const { return next_timer_tsc_; }
+    /// Runs the guest on this CPU until it halts, the time is up, or the partition has work to do.
+    void run(Cpu&, u64 until_tsc);
+    /// Takes the guest's state off the CPU.
+    void leave(Cpu&);
+
+    u32 index() const { return index_; }
+    platform::LocalApic& apic() { return apic_; }
+    VirtVcpu& hardware() { return hw_; }
+    CpuidPolicy& cpuid() { return cpuid_; }
+    VpCounters const& counters() const { return counters_; }
+    bool halted() const { return halted_; }
+    /// HLT with interrupts off: only a reset or an operator wakes it.
+    bool halted_for_good() const { return halted_ && dead_halt_; }
+    /// Something changed that the loop must look at before it enters the guest again: an interrupt, a timer.
+    /// Own CPU.
+    void attend_soon() { attention_ = true; }
+    /// Leaves the loop at the next chance: partition work is waiting.
+    void stop_running() { leave_loop_ = true; }
+    /// An NMI for the guest.
+    void nmi_pending() { nmi_pending_ = true, attention_ = true; }
+    /// The hypercall in progress is #UD.
+    void refuse_hypercall() { hypercall_refused_ = true; }
+    /// Timers were reprogrammed: look when the next is due.
+    void timers_changed() { timers_changed_ = true, attention_ = true; }
+    /// Guest TSC = host TSC + this.
+    u64 tsc_offset() const { return tsc_offset_; }
+    void set_tsc_offset(u64 offset);
+    void dump();
+
+  private:
+    void load(Cpu&);
+    void attend(u64 now_tsc);
+    void deliver_interrupts();
+    void fire_timers(u64 now_tsc);
+    u64 next_timer() const;
+
+    // exit_router.cpp
+    void handle(Exit const&, Cpu&);
+    void skip(Exit const&);
+    void on_host_event(Cpu&);
+    void on_cpuid();
+    void on_hypercall(Exit const&);
+    void on_halt(Exit const&);
+    void on_xsetbv(Exit const&);
+    void on_exception(Exit const&);
+    void stop_for(Exit const&, char const* why);
+    void raise_fault(GuestFault const&);
+    void raise_exception(u8 vector) { raise_fault(GuestFault::exception(vector)); }
+    void raise_gp() { raise_fault(GuestFault::general_protection()); }
+    void fail(EmulationFailure const&);
+    ControlState control_state();
+
+    // exits_msr.cpp
+    void on_msr_read(Exit const&);
+    void on_msr_write(Exit const&);
+    bool read_msr(u32 index, u64& value);
+    bool write_msr(u32 index, u64 value);
+    bool write_state_msr(StateMsr, u64 value);
+
+    // exits_memory.cpp
+    void on_nested_fault(Exit const&);
+
+    // exits_io.cpp
+    void on_io(Exit const&);
+
+    // exits_control.cpp
+    void on_control_register(Exit const&);
+    void on_debug_register(Exit const&);
+    u64 read_control(u8 number);
+    bool write_control(u8 number, u64 value);
+    bool write_debug(u8 number, u64 value);
+
+    Guest& guest_;
+    HostServices& host_;
+    VirtVcpu& hw_;
+    u32 index_;
+    bool attention_ = true;
+    bool leave_loop_ = false;
+    bool halted_ = false;
+    bool dead_halt_ = false;
+    bool timers_changed_ = true;
+    bool loaded_ = false;
+    bool nmi_pending_ = false;
+    bool hypercall_refused_ = false;
+    bool interrupt_window_ = false;
+    u64 next_timer_tsc_ = kNever; ///< host TSC
+    u64 tsc_offset_ = 0;
+    u64 slice_end_tsc_ = 0;
+    CpuidPolicy cpuid_;
+    platform::LocalApic apic_;
+    decode::LengthDecoder lengths_;
+    FpuState fpu_;
+    GuestMsrs msrs_;
+    VpCounters counters_;
+    u64 debug_registers_[4] = {}; ///< DR0–DR3 of the guest
+    u64 dr6_ = 0xffff'0ff0;
+    u64 tsc_aux_ = 0;
+};
+} // namespace hv::partition
