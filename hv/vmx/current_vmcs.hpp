@@ -26,10 +26,13 @@ class CurrentVmcs {
     /// succeeded, and for a field that every CPU has.
     template <class T>
     [[gnu::always_inline]] T read_known(arch::VmcsField<T> field) const {
-        static_assert(std::is_integral_v<T>);
         u64 value;
         (void)arch::vmread(field.encoding, value);
-        return static_cast<T>(value);
+        if constexpr (std::is_integral_v<T>) {
+            return static_cast<T>(value);
+        } else {
+            return T{value};
+        }
     }
     template <class T>
     [[gnu::always_inline]] void write(arch::VmcsField<T> field, std::type_identity_t<T> value) const {

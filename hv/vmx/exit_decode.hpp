@@ -35,14 +35,19 @@ constexpr DebugRegisterExit decode_debug_register(u64 qualification) {
             static_cast<u8>(Gpr::get(qualification))};
 }
 
-constexpr NestedFaultExit decode_ept_violation(u64 qualification, Gpa gpa) {
+/// By qualification bits 2:0, which are fetch, write, read. A walk may report read and write together
+/// (accessed and dirty flags): it is the write that needs the right.
+inline constexpr Access kTriedAccess[8] = {Access::R, Access::R, Access::W, Access::W,
+                                           Access::X, Access::X, Access::W, Access::W};
+static_assert(arch::vmx::ept_violation::Write::mask == 2 && arch::vmx::ept_violation::Fetch::mask == 4);
+
+constexpr void decode_ept_violation(u64 qualification, Gpa gpa, NestedFaultExit& fault) {
     using namespace arch::vmx::ept_violation;
-    // A walk may report read and write together (accessed/dirty flags): it is the write that needs the right.
-    Access const access = Write::get(qualification) != 0   ? Access::W
-                          : Fetch::get(qualification) != 0 ? Access::X
-                                                           : Access::R;
-    bool const walk = LinearValid::get(qualification) != 0 && FinalAddress::get(qualification) == 0;
-    return {gpa, access, Permissions::get(qualification) != 0, walk};
+    constexpr u64 kWalk = LinearValid::mask; // with FinalAddress: the access itself
+    fault.gpa = gpa;
+    fault.access = kTriedAccess[qualification & 7];
+    fault.present = (qualification & Permissions::mask) != 0;
+    fault.during_walk = (qualification & (LinearValid::mask | FinalAddress::mask)) == kWalk;
 }
 
 /// Fills @p exit for an exit (not a failed entry) with basic reason @p reason. Exceptions, NMIs and what else
@@ -84,8 +89,8 @@ inline void decode_exit(u32 reason, F const& fields, Exit& exit) {
         break;
     case ExitReason::EptViolation:
         event(ExitKind::NestedFault);
-        exit.fault = decode_ept_violation(fields.read(vmcs::exit_qualification),
-                                          fields.read(vmcs::guest_physical_address));
+        decode_ept_violation(fields.read(vmcs::exit_qualification), fields.read(vmcs::guest_physical_address),
+                             exit.fault);
         break;
     case ExitReason::InterruptWindow: event(ExitKind::InterruptWindow); break;
     case ExitReason::TripleFault: event(ExitKind::TripleFault); break;

@@ -12,12 +12,6 @@ namespace f = arch::vmcs;
 using arch::vmx::ExitReason;
 namespace interruption = arch::vmx::interruption;
 namespace blocking = arch::vmx::interruptibility;
-
-constexpr u32 kShadowBits = blocking::BlockingBySti::mask | blocking::BlockingByMovSs::mask;
-namespace debug { // DR6, DR7 and the exit qualification agree on these bits
-constexpr u64 kBreakpoints = 0xf, kGeneralDetect = 1u << 13;
-constexpr u64 kCauses = kBreakpoints | kGeneralDetect | arch::vmx::debug_exit::SingleStep::mask;
-} // namespace debug
 constexpr u8 kAlignmentCheck = 17;
 /// #DB and #AC are always taken here and handed back: a guest can make the CPU raise them for ever inside
 /// their own delivery, where no interrupt or timer gets through.
@@ -43,12 +37,15 @@ Exit const& VmxVcpu::run(u64 deadline_tsc) {
     return exit_;
 }
 
-/// run() when there is more to do than to write RIP.
+/// run() when there is more to do than to write RIP, or less: after a nested fault the instruction runs
+/// again.
 Exit const& VmxVcpu::run_with_work() {
+    if (work_ == 0 && nested_->generation() == flushed_generation_) {
+        valid_ = 0;
+        return finish_run(hv_vmx_resume(gprs.value, &host_rsp_));
+    }
     if (!prepare_entry()) {
-        exit_.kind = ExitKind::TripleFault;
-        exit_.instruction_bytes = 0;
-        return exit_;
+        return shut_down();
     }
     return finish_run(enter());
 }
@@ -60,29 +57,43 @@ u32 VmxVcpu::enter() {
     return launch ? hv_vmx_launch(gprs.value, &host_rsp_) : hv_vmx_resume(gprs.value, &host_rsp_);
 }
 
-/// From the exit with @p reason to one that the caller must see.
 Exit const& VmxVcpu::finish_run(u32 reason) {
+    if (reason == static_cast<u32>(ExitReason::EptViolation) && !step_wanted_) [[likely]] {
+        finish_nested_fault(); // first touches are counted in instructions as well
+        return exit_;
+    }
+    return finish_run_slowly(reason);
+}
+
+/// From the exit with @p reason to one that the caller must see.
+Exit const& VmxVcpu::finish_run_slowly(u32 reason) {
     for (;;) {
         if (reason >= kVmFailValid) {
             return entry_refused(reason);
         }
-        timer_uses_ =
-            1; // this exit may take long, or it was the timer: look at the clock before the next entry
         if (step_wanted_ ? finish_step(reason) : finish_exit(reason)) {
             return exit_;
         }
-        set_timer(timer_deadline_);
+        if (--timer_uses_ == 0) {
+            set_timer(timer_deadline_);
+        }
         if (!prepare_entry()) {
-            exit_.kind = ExitKind::TripleFault;
-            exit_.instruction_bytes = 0;
-            return exit_;
+            return shut_down();
         }
         reason = enter();
     }
 }
 
+/// Three faults in a row before the guest could even run.
+Exit const& VmxVcpu::shut_down() {
+    exit_.kind = ExitKind::TripleFault;
+    exit_.instruction_bytes = 0;
+    return exit_;
+}
+
 /// Loads the preemption timer with the time left until @p deadline_tsc. It keeps counting over exits, but
-/// only while the guest runs; so it is set anew after every exit but CPUID, and after a few of those.
+/// only while the guest runs: so it is set anew after exits that may have taken long, and after a few of the
+/// others.
 void VmxVcpu::set_timer(u64 deadline_tsc) {
     constexpr u32 kUses = 16;
     timer_uses_ = kUses;
@@ -237,170 +248,6 @@ Exit const& VmxVcpu::entry_refused(u32 failure) {
     return exit_;
 }
 
-/// The same as finish_exit() while a single step is wanted: that ends with any exit that the caller sees and
-/// that is not the host's own.
-bool VmxVcpu::finish_step(u32 reason) {
-    end_step();
-    bool const tell = finish_exit(reason);
-    step_by_trap_flag_ = false;
-    step_wanted_ = !tell || exit_.kind == ExitKind::HostEvent;
-    work_ |= step_wanted_ ? kControls : 0u;
-    return tell;
-}
-
-/// Deals with every exit but CPUID.
-/// @return whether exit_ is for the caller; false: done here, enter again
-bool VmxVcpu::finish_exit(u32 reason) {
-    switch (static_cast<ExitReason>(reason)) {
-    case ExitReason::EptViolation: {
-        recall_interrupted_delivery();
-        note_fault_like_exit();
-        u64 const qualification = vmcs_.read(f::exit_qualification);
-        exit_.kind = ExitKind::NestedFault;
-        exit_.instruction_bytes = 0;
-        exit_.fault = decode_ept_violation(qualification, vmcs_.read(f::guest_physical_address));
-        if (arch::vmx::ept_violation::NmiUnblockingByIret::get(qualification) != 0 && !pending_.valid()) {
-            set_shadow(shadow() | static_cast<u32>(blocking::BlockingByNmi::mask));
-        }
-        return true;
-    }
-    case ExitReason::ExceptionOrNmi: return finish_exception();
-    case ExitReason::ExternalInterrupt:
-        note_fault_like_exit();
-        arch::take_pending_interrupts();
-        break;
-    case ExitReason::PreemptionTimer: note_fault_like_exit(); break;
-    case ExitReason::ControlRegister: return finish_control_register();
-    case ExitReason::EptMisconfiguration:
-    case ExitReason::TaskSwitch: recall_interrupted_delivery(); break;
-    default: break;
-    }
-    if (arch::vmx::reason::EntryFailure::get(reason) != 0) [[unlikely]] {
-        exit_.kind = ExitKind::EntryFailed;
-        exit_.instruction_bytes = 0;
-        exit_.unknown = {reason, vmcs_.read(f::exit_qualification)};
-        return true;
-    }
-    decode_exit(reason, vmcs_, exit_);
-    if (exit_.kind == ExitKind::Unknown && reason == static_cast<u32>(ExitReason::EptMisconfiguration)) {
-        exit_.unknown.info = vmcs_.read(f::guest_physical_address).raw;
-    }
-    return true;
-}
-
-/// The exit came in the middle of delivering an event through the guest's IDT: deliver it again.
-void VmxVcpu::recall_interrupted_delivery() {
-    u32 const information = vmcs_.read(f::idt_vectoring_information);
-    if (interruption::Valid::get(information) == 0) [[likely]] {
-        return;
-    }
-    pending_ = from_idt_vectoring(information, vmcs_.read(f::idt_vectoring_error_code),
-                                  vmcs_.read(f::vm_exit_instruction_length));
-    work_ |= kEvent;
-    if (pending_.type() == interruption::kNmi) {
-        set_shadow(shadow() & ~static_cast<u32>(blocking::BlockingByNmi::mask)); // injecting it blocks again
-    }
-}
-
-/// The instruction at RIP has not run: under TF no #DB is due yet.
-void VmxVcpu::note_fault_like_exit() {
-    if ((rflags() & rflags::kTrap) != 0) [[unlikely]] {
-        work_ |= kTrapFlag;
-    }
-}
-
-bool VmxVcpu::finish_exception() {
-    u32 const information = vmcs_.read(f::vm_exit_interruption_information);
-    recall_interrupted_delivery();
-    exit_.instruction_bytes = 0;
-    if (interruption::Type::get(information) == interruption::kNmi) {
-        note_fault_like_exit();
-        arch::call_nmi_handler();
-        exit_.kind = ExitKind::HostEvent;
-        return true;
-    }
-    auto const number = static_cast<u8>(interruption::Vector::get(information));
-    if (interruption::NmiUnblockingByIret::get(information) != 0 && number != vector::kDoubleFault &&
-        !pending_.valid()) {
-        set_shadow(shadow() | static_cast<u32>(blocking::BlockingByNmi::mask));
-    }
-    bool const asked_for = ((exceptions_ >> (number & 31)) & 1) != 0;
-    if (number == vector::kDebug && finish_single_step(asked_for)) {
-        return true;
-    }
-    bool const has_error = interruption::HasErrorCode::get(information) != 0;
-    u32 const error = has_error ? vmcs_.read(f::vm_exit_interruption_error_code) : 0;
-    if (!asked_for) {
-        if (number == vector::kDebug) {
-            record_debug_causes(vmcs_.read(f::exit_qualification));
-        }
-        inject({Event::Type::Exception, number, has_error, error});
-        return false;
-    }
-    note_fault_like_exit();
-    if (is_software(interruption::Type::get(information))) {
-        exit_.instruction_bytes = static_cast<u8>(vmcs_.read(f::vm_exit_instruction_length));
-    }
-    exit_.kind = ExitKind::Exception;
-    exit_.exception = {number, has_error, error, 0};
-    if (number == vector::kPageFault || number == vector::kDebug) {
-        exit_.exception.address = vmcs_.read(f::exit_qualification);
-    }
-    return true;
-}
-
-/// #DB while we step by TF: is it our step? What else it carries is the guest's and follows at the next
-/// entry.
-/// @return whether exit_ is a finished step
-bool VmxVcpu::finish_single_step(bool core_wants_debug) {
-    using arch::vmx::debug_exit::SingleStep;
-    if (!step_by_trap_flag_) {
-        return false;
-    }
-    u64 const causes = vmcs_.read(f::exit_qualification);
-    u64 const guests = step_guest_tf_ ? causes : SingleStep::set(causes, 0);
-    if (SingleStep::get(causes) == 0 || (core_wants_debug && (guests & debug::kBreakpoints) != 0)) {
-        return false; // a breakpoint: the core, or the guest, sees that
-    }
-    if ((guests & debug::kCauses) != 0) {
-        record_debug_causes(guests);
-        inject({Event::Type::Exception, vector::kDebug, false, 0});
-    }
-    exit_.kind = ExitKind::SingleStep;
-    return true;
-}
-
-/// DR6 and DR7.GD as the CPU leaves them when it delivers #DB by itself: an exit in its place does not (SDM
-/// vol 3C, "Architectural State Before a VM Exit").
-void VmxVcpu::record_debug_causes(u64 causes) {
-    arch::write_dr<6>((arch::read_dr<6>() & ~debug::kBreakpoints) | (causes & debug::kCauses));
-    vmcs_.write(f::guest_dr7, vmcs_.read(f::guest_dr7) & ~debug::kGeneralDetect);
-}
-
-/// MOV to CR0 or CR4 that only changes bits the hardware keeps to itself is finished here: the read shadow
-/// takes them and the instruction runs again. The rest is for the core.
-bool VmxVcpu::finish_control_register() {
-    decode_exit(static_cast<u32>(ExitReason::ControlRegister), vmcs_, exit_);
-    ControlRegisterExit const& access = exit_.control;
-    bool const mov_to = access.kind == ControlRegisterExit::Kind::MovTo;
-    if (!mov_to || (access.control != 0 && access.control != 4)) {
-        return true;
-    }
-    auto const source = static_cast<Reg>(access.gpr);
-    u64 value = source == Reg::Rsp ? rsp() : gprs[source];
-    if (!in_64bit_mode()) {
-        value &= 0xffff'ffff;
-    }
-    bool const is_cr0 = access.control == 0;
-    u64 const view = read(is_cr0 ? ControlReg::Cr0 : ControlReg::Cr4);
-    if (is_cr0 ? !cr0_needs_shadow_only(view, value) : !cr4_needs_shadow_only(view, value)) {
-        return true;
-    }
-    vmcs_.write(is_cr0 ? f::cr0_read_shadow : f::cr4_read_shadow, value);
-    note_fault_like_exit();
-    return false;
-}
-
 void VmxVcpu::advance(u8 instruction_bytes) {
     if (valid_ != 0) [[unlikely]] {
         advance_cached(instruction_bytes);
@@ -470,36 +317,4 @@ void VmxVcpu::request_interrupt_window(bool wanted) {
     switch_interrupt_window(wanted);
 }
 
-void VmxVcpu::step_once() {
-    step_wanted_ = true;
-    work_ |= kControls;
-}
-
-/// Arranges for one instruction: by the monitor trap flag, or on a CPU without it by TF and our #DB.
-void VmxVcpu::begin_step() {
-    if (backend_.controls().has_monitor_trap) {
-        primary_ |= static_cast<u32>(arch::vmx::primary::MonitorTrapFlag::mask);
-        work_ |= kControls;
-        return;
-    }
-    step_by_trap_flag_ = true;
-    step_guest_tf_ = (rflags() & rflags::kTrap) != 0;
-    set_rflags(rflags() | rflags::kTrap);
-    // In a shadow VM entry would want #DB pending, and that comes before the instruction.
-    set_shadow(shadow() & ~kShadowBits);
-    work_ |= kTrapFlag;
-}
-
-/// Takes back what begin_step() did, right after the exit.
-void VmxVcpu::end_step() {
-    if (backend_.controls().has_monitor_trap) {
-        primary_ &= ~static_cast<u32>(arch::vmx::primary::MonitorTrapFlag::mask);
-        work_ |= kControls;
-        return;
-    }
-    if (step_by_trap_flag_ && !step_guest_tf_) {
-        set_rflags(rflags() & ~rflags::kTrap);
-        work_ |= kTrapFlag;
-    }
-}
 } // namespace hv::vmx

@@ -73,28 +73,39 @@ class VmxVcpu final : public VirtVcpu {
         kLaunch = 1u << 12,     ///< the VMCS was cleared: enter by VMLAUNCH
     };
 
-    // vcpu.cpp: entry and exit
-    void set_timer(u64 deadline_tsc);
+    static constexpr u32 kShadowBits =
+        arch::vmx::interruptibility::BlockingBySti::mask | arch::vmx::interruptibility::BlockingByMovSs::mask;
+
+    // vcpu.cpp: entry
+    Exit const& run_with_work();
+    Exit const& finish_run(u32 reason);
+    Exit const& finish_run_slowly(u32 reason);
+    Exit const& shut_down();
+    Exit const& entry_refused(u32 failure);
+    u32 enter();
     bool prepare_entry();
-    void begin_step();
-    void end_step();
+    void set_timer(u64 deadline_tsc);
     void write_pending_event();
     void settle_pending_debug();
     void flush_translations();
     void load_pdptes();
-    Exit const& run_with_work();
-    Exit const& finish_run(u32 reason);
-    u32 enter();
-    Exit const& entry_refused(u32 failure);
     void advance_cached(u8 instruction_bytes);
+
+    // vcpu_exit.cpp
     bool finish_exit(u32 reason);
+    void finish_nested_fault();
     bool finish_exception();
-    bool finish_single_step(bool core_wants_debug);
-    void record_debug_causes(u64 causes);
-    bool finish_step(u32 reason);
     bool finish_control_register();
     void recall_interrupted_delivery();
+    void deliver_again(u32 information);
     void note_fault_like_exit();
+
+    // vcpu_step.cpp
+    void begin_step();
+    void end_step();
+    bool finish_step(u32 reason);
+    bool finish_single_step(bool core_wants_debug);
+    void record_debug_causes(u64 causes);
 
     // vcpu_state.cpp
     void initialise_vmcs();

@@ -319,10 +319,8 @@ void VmxVcpu::set_tsc_offset(u64 offset) {
 }
 
 void VmxVcpu::clear_interrupt_shadow() {
-    using namespace arch::vmx::interruptibility;
-    constexpr u32 kShadows = BlockingBySti::mask | BlockingByMovSs::mask;
-    if ((shadow() & kShadows) != 0) {
-        set_shadow(shadow_ & ~kShadows);
+    if ((shadow() & kShadowBits) != 0) {
+        set_shadow(shadow_ & ~kShadowBits);
     }
 }
 

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// After an exit: what the backend finishes itself, and what it tells the core.
+#include "hv/arch/ops/cpu_ops.hpp"
+#include "hv/vmx/exit_decode.hpp"
+#include "hv/vmx/vcpu.hpp"
+
+namespace hv::vmx {
+namespace {
+namespace f = arch::vmcs;
+using arch::vmx::ExitReason;
+namespace interruption = arch::vmx::interruption;
+namespace blocking = arch::vmx::interruptibility;
+} // namespace
+
+/// Deals with every exit but CPUID.
+/// @return whether exit_ is for the caller; false: done here, enter again
+bool VmxVcpu::finish_exit(u32 reason) {
+    switch (static_cast<ExitReason>(reason)) {
+    case ExitReason::EptViolation: finish_nested_fault(); return true;
+    case ExitReason::ExceptionOrNmi: return finish_exception();
+    case ExitReason::ExternalInterrupt:
+        timer_uses_ = 1;
+        note_fault_like_exit();
+        arch::take_pending_interrupts();
+        break;
+    case ExitReason::PreemptionTimer:
+        timer_uses_ = 1;
+        note_fault_like_exit();
+        break;
+    case ExitReason::Hlt: timer_uses_ = 1; break;
+    case ExitReason::ControlRegister: return finish_control_register();
+    case ExitReason::EptMisconfiguration:
+    case ExitReason::TaskSwitch: recall_interrupted_delivery(); break;
+    default: break;
+    }
+    if (arch::vmx::reason::EntryFailure::get(reason) != 0) [[unlikely]] {
+        exit_.kind = ExitKind::EntryFailed;
+        exit_.instruction_bytes = 0;
+        exit_.unknown = {reason, vmcs_.read(f::exit_qualification)};
+        return true;
+    }
+    decode_exit(reason, vmcs_, exit_);
+    if (exit_.kind == ExitKind::Unknown && reason == static_cast<u32>(ExitReason::EptMisconfiguration)) {
+        exit_.unknown.info = vmcs_.read(f::guest_physical_address).raw;
+    }
+    return true;
+}
+
+/// The exit came in the middle of delivering an event through the guest's IDT: deliver it again.
+inline void VmxVcpu::recall_interrupted_delivery() {
+    u32 const information = vmcs_.read_known(f::idt_vectoring_information);
+    if (interruption::Valid::get(information) != 0) [[unlikely]] {
+        deliver_again(information);
+    }
+}
+
+void VmxVcpu::deliver_again(u32 information) {
+    pending_ = from_idt_vectoring(information, vmcs_.read(f::idt_vectoring_error_code),
+                                  vmcs_.read(f::vm_exit_instruction_length));
+    work_ |= kEvent;
+    if (pending_.type() == interruption::kNmi) {
+        set_shadow(shadow() & ~static_cast<u32>(blocking::BlockingByNmi::mask)); // injecting it blocks again
+    }
+}
+
+/// The instruction at RIP has not run: under TF no #DB is due yet.
+inline void VmxVcpu::note_fault_like_exit() {
+    if ((vmcs_.read_known(f::guest_rflags) & rflags::kTrap) != 0) [[unlikely]] {
+        work_ |= kTrapFlag;
+    }
+}
+
+/// EPT violation. Whoever answers it may fill a large page: the clock is read before the next entry.
+void VmxVcpu::finish_nested_fault() {
+    timer_uses_ = 1;
+    u64 const qualification = vmcs_.read(f::exit_qualification);
+    exit_.kind = ExitKind::NestedFault;
+    exit_.instruction_bytes = 0;
+    decode_ept_violation(qualification, vmcs_.read_known(f::guest_physical_address), exit_.fault);
+    recall_interrupted_delivery();
+    note_fault_like_exit();
+    bool const in_iret = arch::vmx::ept_violation::NmiUnblockingByIret::get(qualification) != 0;
+    if (in_iret && !pending_.valid()) [[unlikely]] {
+        set_shadow(shadow() | static_cast<u32>(blocking::BlockingByNmi::mask));
+    }
+}
+
+bool VmxVcpu::finish_exception() {
+    timer_uses_ = 1;
+    u32 const information = vmcs_.read(f::vm_exit_interruption_information);
+    recall_interrupted_delivery();
+    exit_.instruction_bytes = 0;
+    if (interruption::Type::get(information) == interruption::kNmi) {
+        note_fault_like_exit();
+        arch::call_nmi_handler();
+        exit_.kind = ExitKind::HostEvent;
+        return true;
+    }
+    auto const number = static_cast<u8>(interruption::Vector::get(information));
+    if (interruption::NmiUnblockingByIret::get(information) != 0 && number != vector::kDoubleFault &&
+        !pending_.valid()) {
+        set_shadow(shadow() | static_cast<u32>(blocking::BlockingByNmi::mask));
+    }
+    bool const asked_for = ((exceptions_ >> (number & 31)) & 1) != 0;
+    if (number == vector::kDebug && finish_single_step(asked_for)) {
+        return true;
+    }
+    bool const has_error = interruption::HasErrorCode::get(information) != 0;
+    u32 const error = has_error ? vmcs_.read(f::vm_exit_interruption_error_code) : 0;
+    if (!asked_for) {
+        if (number == vector::kDebug) {
+            record_debug_causes(vmcs_.read(f::exit_qualification));
+        }
+        inject({Event::Type::Exception, number, has_error, error});
+        return false;
+    }
+    note_fault_like_exit();
+    if (is_software(interruption::Type::get(information))) {
+        exit_.instruction_bytes = static_cast<u8>(vmcs_.read(f::vm_exit_instruction_length));
+    }
+    exit_.kind = ExitKind::Exception;
+    exit_.exception = {number, has_error, error, 0};
+    if (number == vector::kPageFault || number == vector::kDebug) {
+        exit_.exception.address = vmcs_.read(f::exit_qualification);
+    }
+    return true;
+}
+
+/// MOV to CR0 or CR4 that only changes bits the hardware keeps to itself is finished here: the read shadow
+/// takes them and the instruction runs again. The rest is for the core.
+bool VmxVcpu::finish_control_register() {
+    decode_exit(static_cast<u32>(ExitReason::ControlRegister), vmcs_, exit_);
+    ControlRegisterExit const& access = exit_.control;
+    bool const mov_to = access.kind == ControlRegisterExit::Kind::MovTo;
+    if (!mov_to || (access.control != 0 && access.control != 4)) {
+        return true;
+    }
+    auto const source = static_cast<Reg>(access.gpr);
+    u64 value = source == Reg::Rsp ? rsp() : gprs[source];
+    if (!in_64bit_mode()) {
+        value &= 0xffff'ffff;
+    }
+    bool const is_cr0 = access.control == 0;
+    u64 const view = read(is_cr0 ? ControlReg::Cr0 : ControlReg::Cr4);
+    if (is_cr0 ? !cr0_needs_shadow_only(view, value) : !cr4_needs_shadow_only(view, value)) {
+        return true;
+    }
+    vmcs_.write(is_cr0 ? f::cr0_read_shadow : f::cr4_read_shadow, value);
+    note_fault_like_exit();
+    return false;
+}
+
+} // namespace hv::vmx
