@@ -279,6 +279,19 @@ inline u64 read_rflags() {
     return v;
 }
 
+// ---- Arithmetic the language does not reach
+// ------------------------------------------------------------------
+
+/// (high:low) / divisor; high must be less than divisor, or #DE. Any privilege level.
+struct Quotient {
+    u64 quotient, remainder;
+};
+inline Quotient div(u64 high, u64 low, u64 divisor) {
+    Quotient r;
+    asm("divq %4" : "=a"(r.quotient), "=d"(r.remainder) : "a"(low), "d"(high), "r"(divisor) : "cc");
+    return r;
+}
+
 // ---- FPU and extended state
 // --------------------------------------------------------------------------------
 
