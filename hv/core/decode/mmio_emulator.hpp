@@ -15,6 +15,9 @@ namespace hv::decode {
 /// element. LOCK is accepted but not atomic against the guest's other processors (devices have no such
 /// notion). A nested fault of a ballooned page is not for this function: check the address first.
 /// Does not allocate; needs about 2 KiB of stack.
+/// Call it for data accesses of the instruction itself only (not NestedFaultExit::during_walk, not fetches).
+/// An instruction without a memory operand is taken for code that another processor rewrote meanwhile: it
+/// ends with advance 0, and a guest whose descriptor tables lie in a device keeps only itself busy.
 /// @return bytes to advance RIP by, or the fault to inject, or Unsupported.
 Result<Emulated, EmulationFailure> emulate_mmio(CpuView&, GuestAccess&, MmioTarget& devices);
 } // namespace hv::decode
