@@ -63,8 +63,8 @@ Exit const& SvmVcpu::run(u64) {
             report(ExitKind::HostEvent);
             return exit_;
         }
-        if (!interrupted_delivery() && decode_simple_exit(vmcb_, machine_.features, exit_)) [[likely]] {
-            return exit_;
+        if (decode_simple_exit(vmcb_, machine_.features, exit_)) [[likely]] {
+            return exit_; // an instruction's own exit: no delivery was under way
         }
         if (leave_guest()) {
             return exit_;
@@ -104,18 +104,12 @@ inline u32 SvmVcpu::world_switch() {
     return refused;
 }
 
-inline bool SvmVcpu::interrupted_delivery() const {
-    return static_cast<s32>(vmcb_.control.exit_interrupt_info) < 0; // bit 31: valid
-}
-
 /// After #VMEXIT. @return whether exit_ is to be reported, else the guest goes on
 bool SvmVcpu::leave_guest() {
-    if (interrupted_delivery()) {
-        if (auto const again = interrupted_event(vmcb_.control.exit_interrupt_info,
-                                                 injected_valid_ ? &injected_ : nullptr)) {
-            waiting_ = *again;
-            pending_ |= kEvent;
-        }
+    if (auto const again =
+            interrupted_event(vmcb_.control.exit_interrupt_info, injected_valid_ ? &injected_ : nullptr)) {
+        waiting_ = *again;
+        pending_ |= kEvent;
     }
     injected_valid_ = false;
     bool const reported = handle(decode_exit(vmcb_, machine_.features, exit_));
@@ -138,7 +132,9 @@ bool SvmVcpu::prepare_entry() {
     injected_valid_ = (pending_ & kEvent) != 0;
     if (injected_valid_) {
         injected_ = waiting_;
-        control.event_injection = event_injection(waiting_);
+        Event event = waiting_;
+        event.has_error_code &= (vmcb_.state.cr0 & cr0::kPe) != 0; // real mode has none
+        control.event_injection = event_injection(event);
         control.interrupt_state &= ~arch::svm::kInterruptShadow;
     }
     entered_in_shadow_ = (control.interrupt_state & arch::svm::kInterruptShadow) != 0;

@@ -76,7 +76,6 @@ class SvmVcpu final : public VirtVcpu {
 
     bool ordinary_entry() const;
     u32 world_switch();
-    bool interrupted_delivery() const;
     bool leave_guest();
     Exit const& run_prepared();
     bool prepare_entry();

@@ -23,6 +23,7 @@ struct Rig {
         map = backend.create_nested_map(frames).take();
         cpu.map = static_cast<svm::NptMap const*>(map);
         vcpu = make_vcpu(1);
+        vcpu->write(ControlReg::Cr0, cr0::kPe);
         vcpu->load();
     }
     ~Rig() {

@@ -47,6 +47,20 @@ TEST_CASE("a hardware delivery interrupted on the short way is not lost either",
     CHECK(rig.cpu.entry().event_injection == 0x8000'0306);
 }
 
+TEST_CASE("real mode has no error codes", "[svm][events]") {
+    Rig rig;
+    rig.vcpu->write(ControlReg::Cr0, 0);
+    rig.vcpu->inject(fault(13));
+    rig.cpu.exit(x::kCpuid);
+    rig.run();
+    CHECK(rig.cpu.entry().event_injection == 0x8000'030d);
+    rig.vcpu->write(ControlReg::Cr0, cr0::kPe);
+    rig.vcpu->inject({Event::Type::Exception, 13, true, 0x18});
+    rig.cpu.exit(x::kCpuid);
+    rig.run();
+    CHECK(rig.cpu.entry().event_injection == 0x18'8000'0b0d);
+}
+
 TEST_CASE("a fault on top of an interrupted fault is a double fault, on top of that a shutdown",
           "[svm][events]") {
     Rig rig;

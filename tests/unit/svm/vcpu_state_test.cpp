@@ -33,6 +33,7 @@ TEST_CASE("state after reset is the manual's", "[svm][state]") {
 TEST_CASE("the guest may think its caches are off", "[svm][state]") {
     Rig rig;
     auto& v = *rig.vcpu;
+    v.reset();
     rig.cpu.exit(x::kCpuid);
     rig.run();
     CHECK((rig.cpu.entry_state().cr0 & (cr0::kCd | cr0::kNw)) == 0);
