@@ -104,7 +104,7 @@ void FrameAllocator::free_pages(Hpa at, u64 pages, Owner owner) {
     while (pages != 0) {
         unsigned const fits = static_cast<unsigned>(std::bit_width(pages)) - 1;
         unsigned const aligned = static_cast<unsigned>(std::countr_zero(at.pfn()));
-        unsigned const order = std::min({fits, aligned, kMaxOrder});
+        unsigned const order = std::min({fits, aligned, kBlockOrder});
         free(at, order, owner);
         at = at + (kPageBytes << order);
         pages -= 1ull << order;

@@ -34,7 +34,7 @@ class FrameAllocator {
     Result<void, FrameError> allocate_at(Hpa at, unsigned order, Owner owner, FrameKind kind);
     /// Frees 2^order frames of @p owner. They need not have been allocated with that order.
     void free(Hpa at, unsigned order, Owner owner);
-    /// Frees any number of consecutive frames of @p owner.
+    /// Frees any number of consecutive frames of @p owner, on whatever nodes.
     void free_pages(Hpa at, u64 pages, Owner owner);
     /// Passes 2^order frames on to another owner or purpose.
     void set_owner(Hpa at, unsigned order, Owner from, Owner to, FrameKind kind);

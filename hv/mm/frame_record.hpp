@@ -66,7 +66,7 @@ struct BlockRecord {
     FrameKind kind = FrameKind::NotRam;
     u8 order = kNoOrder; ///< FreeHead: 9 … 18; Split: largest free order 0 … 8, or kNoOrder
     u8 node = 0;
-    u8 marked = 0; ///< scratch of MemoryCheck
+    u16 marked = 0; ///< scratch of MemoryCheck: how many of its frames have been seen in use
 };
 static_assert(sizeof(BlockRecord) == 24);
 } // namespace hv::mm

@@ -243,7 +243,7 @@ void FrameTable::split_block(BlockRecord& b) {
     FrameGroup& g = group(b);
     g.free.fill(false);
     for (FrameRecord& record : g.frame) {
-        record = {b.owner, b.kind, b.marked};
+        record = {b.owner, b.kind, 0};
     }
     b.state = BlockState::Split;
     b.free_frames = 0;

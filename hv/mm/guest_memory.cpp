@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// Guest memory: set-up, the nested fault, and access by the hypervisor.
+#include "hv/mm/guest_memory.hpp"
+#include <algorithm>
+
+namespace hv::mm {
+namespace {
+u64 blocks_of(GuestRange const& range) {
+    return align_up(range.bytes(), kLargePageBytes) / kLargePageBytes;
+}
+/// Tables of 2 MiB and 1 GiB entries that a range can need.
+u64 upper_tables_of(GuestRange const& range) {
+    if (range.bytes() == 0) {
+        return 0;
+    }
+    auto const spanned = [&](u64 bytes) {
+        return (range.last.raw - 1) / bytes - range.first.raw / bytes + 1;
+    };
+    return spanned(kHugePageBytes) + spanned(512 * kHugePageBytes);
+}
+} // namespace
+
+GuestMemory::GuestMemory(FrameAllocator& frames, GuestMemoryConfig const& config, u32 home_node)
+    : frames_{frames},
+      layout_{GuestLayout::of(config.startup_bytes, config.maximum_bytes)},
+      owner_{config.owner},
+      home_node_{home_node},
+      spanning_{config.numa_spanning},
+      small_only_{config.small_pages_only},
+      stash_{frames.map()},
+      tables_{frames, config.owner, config.numa_spanning ? kAnyNode : home_node} {
+    GuestRange const ranges[3] = {layout_.low, layout_.high, layout_.hot};
+    for (unsigned i = 0; i < 3; ++i) {
+        areas_[i] = {ranges[i].first.raw, ranges[i].bytes(), block_count_};
+        block_count_ += static_cast<u32>(blocks_of(ranges[i]));
+        upper_tables_ += upper_tables_of(ranges[i]);
+    }
+}
+
+bool GuestMemory::make_arrays(KernelHeap& heap) {
+    blocks_ = static_cast<GuestBlock*>(heap.allocate(block_count_ * sizeof(GuestBlock), kPageBytes));
+    states_ = static_cast<BlockStates*>(heap.allocate(block_count_ * sizeof(BlockStates), kPageBytes));
+    if (blocks_ == nullptr || states_ == nullptr) {
+        return false;
+    }
+    for (u32 i = 0; i < block_count_; ++i) {
+        new (&blocks_[i]) GuestBlock;
+        new (&states_[i]) BlockStates;
+    }
+    return true;
+}
+
+Result<GuestMemory*, GuestMemoryRefusal> GuestMemory::create(KernelHeap& heap, FrameAllocator& frames,
+                                                             GuestMemoryConfig const& config) {
+    using Why = GuestMemoryRefusal::Why;
+    if (config.startup_bytes < 1 * MiB || config.startup_bytes % kPageBytes != 0 ||
+        config.maximum_bytes % kPageBytes != 0 || config.maximum_bytes < config.startup_bytes ||
+        config.maximum_bytes > 1ull << 46) {
+        return Err{GuestMemoryRefusal{Why::BadSizes}};
+    }
+    u64 const needed = GuestLayout::of(config.startup_bytes, config.maximum_bytes).startup_pages();
+    u32 home = 0;
+    for (u32 n = 1; n < frames.node_count(); ++n) {
+        home = frames.free_pages(n) > frames.free_pages(home) ? n : home;
+    }
+    u64 const machine_free = frames.guest_free_pages();
+    if (machine_free < needed) {
+        return Err{GuestMemoryRefusal{Why::NotEnough, kAnyNode, needed, machine_free}};
+    }
+    if (!config.numa_spanning && frames.free_pages(home) < needed) {
+        return Err{GuestMemoryRefusal{Why::NoNodeFits, home, needed, frames.free_pages(home)}};
+    }
+    auto* const memory = make<GuestMemory>(heap, frames, config, home);
+    if (memory == nullptr || !memory->make_arrays(heap)) {
+        destroy(heap, memory);
+        return Err{GuestMemoryRefusal{Why::NoHostMemory, kAnyNode, needed, machine_free}};
+    }
+    bool backed = true;
+    memory->layout_.each_startup_range([&](Gpa first, u64 pages) {
+        backed = backed && memory->back(first, pages, PageState::NotAdded).ok();
+    });
+    if (!backed) {
+        memory->discard();
+        destroy(heap, memory);
+        u32 const node = config.numa_spanning ? kAnyNode : home;
+        u64 const free_now = config.numa_spanning ? frames.guest_free_pages() : frames.free_pages(home);
+        return Err{GuestMemoryRefusal{config.numa_spanning ? Why::NotEnough : Why::NoNodeFits, node, needed,
+                                      free_now}};
+    }
+    return memory;
+}
+
+void GuestMemory::destroy(KernelHeap& heap, GuestMemory* memory) {
+    if (memory == nullptr) {
+        return;
+    }
+    HV_ASSERT(memory->backed_pages_ == 0 && memory->stash_.count() == 0);
+    memory->tables_.trim(0);
+    if (memory->blocks_ != nullptr) {
+        heap.free(memory->blocks_, memory->block_count_ * sizeof(GuestBlock), kPageBytes);
+    }
+    if (memory->states_ != nullptr) {
+        heap.free(memory->states_, memory->block_count_ * sizeof(BlockStates), kPageBytes);
+    }
+    mm::destroy(heap, memory);
+}
+
+void GuestMemory::attach(NestedMap& empty_map) {
+    HV_ASSERT(map_ == nullptr && empty_map.counts().table_frames == 1);
+    map_ = &empty_map;
+    settle_tables(); // the root came out of the pool
+}
+
+u32 GuestMemory::block_index(Gpa at) const {
+    for (Area const& area : areas_) {
+        if (at.raw - area.first < area.bytes) {
+            return area.first_block + static_cast<u32>((at.raw - area.first) / kLargePageBytes);
+        }
+    }
+    return kNoBlock;
+}
+
+Gpa GuestMemory::block_address(u32 index) const {
+    unsigned i = 2;
+    while (index < areas_[i].first_block) {
+        --i;
+    }
+    return {areas_[i].first + u64{index - areas_[i].first_block} * kLargePageBytes};
+}
+
+PageState GuestMemory::state(Gpa at) const {
+    u32 const index = block_index(at);
+    return index == kNoBlock ? PageState::NotAdded : states_[index].get(at.pfn() % kPagesPerLargePage);
+}
+
+Touch GuestMemory::touch(Gpa gpa, Access) {
+    u32 const index = block_index(gpa);
+    if (index == kNoBlock) {
+        return Touch::Hole;
+    }
+    PageState const page = states_[index].get(gpa.pfn() % kPagesPerLargePage);
+    if (page != PageState::Backed) {
+        return why_not_backed(gpa, page);
+    }
+    GuestBlock& b = blocks_[index];
+    if (b.large) {
+        return Touch::Mapped; // a translation that another processor, or a stale one, has made meanwhile
+    }
+    if (b.run != GuestBlock::kNoRun) {
+        map_run(gpa, b);
+    } else if (b.mapped == 0 || !map_->lookup(gpa).ok()) {
+        map_single(gpa, b);
+    }
+    return Touch::Mapped;
+}
+
+Touch GuestMemory::why_not_backed(Gpa gpa, PageState page) {
+    switch (page) {
+    case PageState::Ballooned: ++counters_.ballooned_touches; return Touch::Ballooned;
+    case PageState::SmartPaged: return Touch::SmartPaged;
+    default: return GuestLayout::in_hole(gpa) ? Touch::Hole : Touch::NotAdded;
+    }
+}
+
+void GuestMemory::map_run(Gpa gpa, GuestBlock& b) {
+    Hpa const run = run_address(b);
+    zero_words(frames_.map().pointer(run), kLargePageBytes);
+    auto const mapped = map_->map(gpa.large_page(), run, kLargePageBytes, Access::RWX);
+    HV_ASSERT(mapped.ok()); // the block is unmapped, and the pool holds its tables
+    update(b, [](GuestBlock& block) {
+        block.run = GuestBlock::kNoRun;
+        block.large = true;
+    });
+    ++counters_.faults;
+    counters_.zeroed_pages += kPagesPerLargePage;
+    map_->try_join(gpa); // to 1 GiB, when this was the last of 512 in a row
+}
+
+void GuestMemory::map_single(Gpa gpa, GuestBlock& b) {
+    Hpa const frame = stash_.pop();
+    zero_words(frames_.map().pointer(frame), kPageBytes);
+    auto const mapped = map_->map(gpa.page(), frame, kPageBytes, Access::RWX);
+    HV_ASSERT(mapped.ok());
+    if (b.mapped == 0) {
+        update(b, [](GuestBlock& block) { block.mapped = 1; });
+    } else {
+        ++b.mapped;
+        ++small_pages_;
+    }
+    ++counters_.faults;
+    ++counters_.zeroed_pages;
+    if (b.mapped == kPagesPerLargePage && !small_only_ && map_->try_join(gpa)) {
+        update(b, [](GuestBlock& block) {
+            block.mapped = 0;
+            block.large = true;
+        });
+    }
+}
+
+/// The host memory behind @p gpa, up to the end of its leaf.
+Result<std::span<u8>, GuestMemoryError> GuestMemory::window(Gpa gpa) {
+    auto leaf = map_->lookup(gpa);
+    if (!leaf.ok()) {
+        switch (touch(gpa, Access::W)) {
+        case Touch::Mapped: break;
+        case Touch::Ballooned: return Err{GuestMemoryError::Ballooned};
+        case Touch::SmartPaged: return Err{GuestMemoryError::OutOfFrames};
+        default: return Err{GuestMemoryError::NotRam};
+        }
+        return window(gpa);
+    }
+    u64 const offset = gpa - leaf.value().gpa;
+    return std::span{frames_.map().pointer<u8>(leaf.value().hpa + offset), leaf.value().bytes - offset};
+}
+
+Result<void, GuestMemoryError> GuestMemory::read(Gpa from, std::span<u8> to) {
+    while (!to.empty()) {
+        std::span<u8> const memory = HV_TRY(window(from));
+        usize const bytes = std::min(memory.size(), to.size());
+        __builtin_memcpy(to.data(), memory.data(), bytes);
+        to = to.subspan(bytes);
+        from = from + bytes;
+    }
+    return {};
+}
+
+Result<void, GuestMemoryError> GuestMemory::write(Gpa to, std::span<u8 const> from) {
+    while (!from.empty()) {
+        std::span<u8> const memory = HV_TRY(window(to));
+        usize const bytes = std::min(memory.size(), from.size());
+        __builtin_memcpy(memory.data(), from.data(), bytes);
+        from = from.subspan(bytes);
+        to = to + bytes;
+    }
+    return {};
+}
+
+Result<u8*, GuestMemoryError> GuestMemory::page(Gpa at) {
+    std::span<u8> const memory = HV_TRY(window(at.page()));
+    return memory.data();
+}
+} // namespace hv::mm

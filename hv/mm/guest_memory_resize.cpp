@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: Apache-2.0
+// Guest memory: frames in and out. Whole 2 MiB blocks are one record here, one leaf in the map and one block
+// in the frame table; only what is in pieces is handled by the page.
+#include "hv/mm/guest_memory.hpp"
+#include <algorithm>
+#include <bit>
+
+namespace hv::mm {
+/// Calls f(piece, its address) for the part of a range in each block it meets. The range is in one area.
+template <class F>
+void GuestMemory::for_each_piece(Gpa at, u64 pages, F&& f) const {
+    u32 block = block_index(at);
+    while (pages != 0) {
+        unsigned const first = at.pfn() % kPagesPerLargePage;
+        unsigned const count = static_cast<unsigned>(std::min<u64>(pages, kPagesPerLargePage - first));
+        f(Piece{block, first, count}, at);
+        ++block;
+        pages -= count;
+        at = at + count * kPageBytes;
+    }
+}
+
+Result<void, RangeError> GuestMemory::check(Gpa gpa, u64 pages, PageState wanted) const {
+    bool inside = false;
+    for (Area const& area : areas_) {
+        u64 const offset = gpa.raw - area.first;
+        inside = inside || (offset < area.bytes && pages <= (area.bytes - offset) / kPageBytes);
+    }
+    if (!inside || pages == 0 || !gpa.aligned(kPageBytes)) {
+        return Err{RangeError::NotRam};
+    }
+    bool same = true;
+    for_each_piece(gpa, pages, [&](Piece const& p, Gpa) {
+        GuestBlock const& b = blocks_[p.block];
+        if (wanted == PageState::Backed && b.whole()) {
+            return;
+        }
+        same = same && (wanted == PageState::Ballooned && b.ballooned == kPagesPerLargePage
+                            ? true
+                            : states_[p.block].all(p.first, p.count, wanted));
+    });
+    if (!same) {
+        return Err{RangeError::WrongState};
+    }
+    return {};
+}
+
+Result<Hpa, FrameError> GuestMemory::get(unsigned order) {
+    auto const near = frames_.allocate(order, home_node_, owner_, FrameKind::Guest);
+    if (near.ok() || !spanning_) {
+        return near;
+    }
+    return frames_.allocate(order, kAnyNode, owner_, FrameKind::Guest);
+}
+
+/// So that they come out again in ascending order.
+void GuestMemory::push_pages(Hpa at, u64 pages, FrameStash& to) {
+    while (pages != 0) {
+        --pages;
+        to.push(at + pages * kPageBytes);
+    }
+}
+
+/// Gets single frames in the largest pieces there are; those that follow each other may be joined later.
+bool GuestMemory::get_singles(u64 pages, FrameStash& to) {
+    unsigned order = kBlockOrder;
+    while (pages != 0) {
+        order = std::min(order, static_cast<unsigned>(std::bit_width(pages)) - 1);
+        auto const piece = get(order);
+        if (piece.ok()) {
+            push_pages(piece.value(), 1ull << order, to);
+            pages -= 1ull << order;
+        } else if (order-- == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void GuestMemory::drop(FrameStash& stash, unsigned order) {
+    while (stash.count() != 0) {
+        frames_.free(stash.pop(), order, owner_);
+    }
+}
+
+/// Frames for every page of a range none of which is backed: runs go straight to whole blocks, the rest to
+/// @p singles; and tables for the blocks that got no run. Undone by unsupply(), which it calls on failure.
+bool GuestMemory::supply(Gpa gpa, u64 pages, FrameStash& singles) {
+    if (frames_.guest_free_pages() < pages) {
+        return false;
+    }
+    u64 missing = 0, new_tables = 0, gpa_end = gpa.raw + pages * kPageBytes;
+    u32 last_of_huge = 0; ///< blocks below this index have their part of a 1 GiB run
+    for_each_piece(gpa, pages, [&](Piece const& p, Gpa at) {
+        GuestBlock& b = blocks_[p.block];
+        if (p.whole() && !small_only_) {
+            if (p.block < last_of_huge) {
+                return;
+            }
+            if (at.aligned(kHugePageBytes) && gpa_end - at.raw >= kHugePageBytes) {
+                if (auto const huge = get(kMaxOrder); huge.ok()) {
+                    for (u32 i = 0; i < kPagesPerLargePage; ++i) {
+                        blocks_[p.block + i].run = static_cast<u32>(huge.value().raw / kLargePageBytes) + i;
+                    }
+                    last_of_huge = p.block + kPagesPerLargePage;
+                    return;
+                }
+            }
+            if (auto const run = get(kBlockOrder); run.ok()) {
+                b.run = static_cast<u32>(run.value().raw / kLargePageBytes);
+                return;
+            }
+        }
+        missing += p.count;
+        // A block in pieces counts already when it has or wants a table; a run it has will be used up whole.
+        new_tables += b.mapped == 0 && !b.wants_table();
+    });
+    if (!get_singles(missing, singles) || !tables_.fill(tables_needed() + new_tables)) {
+        unsupply(gpa, pages, singles);
+        return false;
+    }
+    return true;
+}
+
+void GuestMemory::unsupply(Gpa gpa, u64 pages, FrameStash& singles) {
+    for_each_piece(gpa, pages, [&](Piece const& p, Gpa) {
+        GuestBlock& b = blocks_[p.block];
+        if (b.run != GuestBlock::kNoRun) { // of supply(): a block with unbacked pages has none otherwise
+            frames_.free(run_address(b), kBlockOrder, owner_);
+            b.run = GuestBlock::kNoRun;
+        }
+    });
+    drop(singles);
+    settle_tables();
+}
+
+Result<void, RangeError> GuestMemory::back(Gpa gpa, u64 pages, PageState from) {
+    HV_TRY(check(gpa, pages, from));
+    FrameStash singles{frames_.map()};
+    if (!supply(gpa, pages, singles)) {
+        return Err{RangeError::OutOfFrames};
+    }
+    while (singles.count() != 0) {
+        stash_.push(singles.pop());
+    }
+    for_each_piece(gpa, pages, [&](Piece const& p, Gpa) {
+        states_[p.block].set(p.first, p.count, PageState::Backed);
+        update(blocks_[p.block], [&](GuestBlock& b) {
+            b.backed = static_cast<u16>(b.backed + p.count);
+            b.ballooned = static_cast<u16>(b.ballooned - (from == PageState::Ballooned ? p.count : 0));
+        });
+        GuestBlock& b = blocks_[p.block];
+        if (!p.whole() && b.whole() && b.mapped == 0) {
+            swap_for_run(b);
+        }
+    });
+    settle_tables();
+    return {};
+}
+
+/// A whole block that waits for single frames gets a run for them, if there is one.
+bool GuestMemory::swap_for_run(GuestBlock& b) {
+    if (small_only_ || b.waiting() != kPagesPerLargePage) {
+        return false;
+    }
+    auto const run = get(kBlockOrder);
+    if (!run.ok()) {
+        return false;
+    }
+    update(b, [&](GuestBlock& block) { block.run = static_cast<u32>(run.value().raw / kLargePageBytes); });
+    for (unsigned i = 0; i < kPagesPerLargePage; ++i) {
+        frames_.free(stash_.pop(), 0, owner_);
+    }
+    return true;
+}
+
+Result<void, RangeError> GuestMemory::give_back(Gpa gpa, u64 pages) {
+    return back(gpa, pages, PageState::Ballooned);
+}
+
+Result<void, RangeError> GuestMemory::hot_add(Gpa gpa, u64 pages) {
+    if (!layout_.hot.contains(gpa)) {
+        return Err{RangeError::NotRam};
+    }
+    return back(gpa, pages, PageState::NotAdded);
+}
+
+/// How many frames the pool must hold so that no touch and no balloon_out() finds it empty.
+u64 GuestMemory::tables_needed() const {
+    if (map_ == nullptr) {
+        return blocks_wanting_table_ + upper_tables_ + kSpareTables + kMapFrames;
+    }
+    u64 const upper_made = map_->counts().table_frames - 1 - blocks_with_table_;
+    return blocks_wanting_table_ + upper_tables_ - std::min(upper_made, upper_tables_) + kSpareTables;
+}
+
+void GuestMemory::settle_tables() {
+    u64 const needed = tables_needed();
+    if (tables_.available() < needed) {
+        tables_.fill(needed); // after attach() only: release() keeps it full when memory is short
+    } else if (tables_.available() > needed + kSlackTables) {
+        tables_.trim(needed);
+    }
+}
+
+/// Guest frames leave the partition. One may stay as a table: giving memory away must need none.
+void GuestMemory::release(Hpa at, u64 pages) {
+    while (pages != 0 && tables_.available() < tables_needed()) {
+        tables_.adopt(at);
+        at = at + kPageBytes;
+        --pages;
+    }
+    frames_.free_pages(at, pages, owner_);
+}
+
+void GuestMemory::take_and_release(Gpa gpa, u64 bytes) {
+    struct Run {
+        GuestMemory* self;
+        Hpa first;
+        u64 pages;
+    } run{this, {}, 0};
+    auto const removed = [](void* context, NestedLeaf const& leaf) {
+        Run& r = *static_cast<Run*>(context);
+        if (r.first + r.pages * kPageBytes != leaf.hpa) {
+            r.self->release(r.first, r.pages);
+            r.first = leaf.hpa;
+            r.pages = 0;
+        }
+        r.pages += leaf.bytes / kPageBytes;
+    };
+    auto const taken = map_->take(gpa, bytes, removed, &run);
+    HV_ASSERT(taken.ok()); // the pool has kSpareTables for its two ends
+    release(run.first, run.pages);
+}
+
+/// Blocks mapped large from @p gpa on: one pass over the map for all of them.
+/// @return how many
+u32 GuestMemory::balloon_large(Gpa gpa, u64 pages) {
+    u32 const first = block_index(gpa), limit = first + static_cast<u32>(pages / kPagesPerLargePage);
+    u32 end = first;
+    for (; end < limit && blocks_[end].large; ++end) {
+        states_[end].fill(PageState::Ballooned);
+        update(blocks_[end], [](GuestBlock& b) {
+            b.large = false;
+            b.backed = 0;
+            b.ballooned = kPagesPerLargePage;
+        });
+    }
+    take_and_release(gpa, u64{end - first} * kLargePageBytes);
+    return end - first;
+}
+
+void GuestMemory::balloon_piece(Gpa gpa, Piece const& p) {
+    GuestBlock& b = blocks_[p.block];
+    GuestBlock const was = b;
+    u64 const bytes = p.count * kPageBytes;
+    states_[p.block].set(p.first, p.count, PageState::Ballooned);
+    auto const account = [&](GuestBlock& block) {
+        block.backed = static_cast<u16>(block.backed - p.count);
+        block.ballooned = static_cast<u16>(block.ballooned + p.count);
+    };
+    if (was.run != GuestBlock::kNoRun) {
+        Hpa const run = run_address(was);
+        update(b, [&](GuestBlock& block) {
+            account(block);
+            block.run = GuestBlock::kNoRun;
+        });
+        unsigned const after = p.first + p.count;
+        push_pages(run + after * kPageBytes, kPagesPerLargePage - after, stash_);
+        push_pages(run, p.first, stash_);
+        release(run + p.first * kPageBytes, p.count);
+        return;
+    }
+    u64 mapped = 0;
+    if (was.large || was.mapped == was.backed) {
+        mapped = p.count;
+    } else if (p.whole()) {
+        mapped = was.mapped;
+    } else if (was.mapped != 0) {
+        for (u64 offset = 0; offset < bytes; offset += kPageBytes) {
+            mapped += map_->lookup(gpa + offset).ok();
+        }
+    }
+    // The books first: release() asks them how many tables the partition still needs.
+    update(b, [&](GuestBlock& block) {
+        account(block);
+        u64 const before = was.large ? kPagesPerLargePage : was.mapped;
+        block.large = false;
+        block.mapped = static_cast<u16>(before - mapped);
+    });
+    if (mapped != 0) {
+        take_and_release(gpa, bytes);
+    }
+    for (u64 i = mapped; i < p.count; ++i) {
+        release(stash_.pop(), 1);
+    }
+}
+
+Result<void, RangeError> GuestMemory::balloon_out(Gpa gpa, u64 pages) {
+    HV_TRY(check(gpa, pages, PageState::Backed));
+    while (pages != 0) {
+        u32 const index = block_index(gpa);
+        unsigned const first = gpa.pfn() % kPagesPerLargePage;
+        u64 count = std::min<u64>(pages, kPagesPerLargePage - first);
+        if (count == kPagesPerLargePage && blocks_[index].large) {
+            count = u64{balloon_large(gpa, pages)} * kPagesPerLargePage;
+        } else {
+            balloon_piece(gpa, {index, first, static_cast<unsigned>(count)});
+        }
+        gpa = gpa + count * kPageBytes;
+        pages -= count;
+    }
+    settle_tables();
+    return {};
+}
+
+/// Empties the map and the blocks' runs; afterwards the frames of all backed pages are in the two lists.
+void GuestMemory::unmap_into(FrameStash& runs, FrameStash& singles) {
+    struct Lists {
+        FrameStash &runs, &singles;
+    } lists{runs, singles};
+    auto const removed = [](void* context, NestedLeaf const& leaf) {
+        Lists& to = *static_cast<Lists*>(context);
+        if (leaf.bytes == kPageBytes) {
+            to.singles.push(leaf.hpa);
+            return;
+        }
+        for (u64 offset = leaf.bytes; offset != 0; offset -= kLargePageBytes) {
+            to.runs.push(leaf.hpa + (offset - kLargePageBytes));
+        }
+    };
+    for (unsigned i = 3; i-- > 0;) { // from the top, so that low blocks get theirs back
+        if (map_ != nullptr && areas_[i].bytes != 0) {
+            auto const taken = map_->take(Gpa{areas_[i].first}, areas_[i].bytes, removed, &lists);
+            HV_ASSERT(taken.ok()); // no leaf reaches out of an area
+        }
+    }
+    for (u32 i = block_count_; i-- > 0;) {
+        GuestBlock& b = blocks_[i];
+        if (b.run != GuestBlock::kNoRun) {
+            runs.push(run_address(b));
+        }
+        states_[i].fill(PageState::NotAdded);
+        update(b, [](GuestBlock& block) { block = GuestBlock{}; });
+    }
+    while (stash_.count() != 0) {
+        singles.push(stash_.pop());
+    }
+}
+
+void GuestMemory::discard() {
+    FrameStash runs{frames_.map()}, singles{frames_.map()};
+    unmap_into(runs, singles);
+    drop(runs, kBlockOrder);
+    drop(singles);
+}
+
+u64 GuestMemory::restart_shortage_pages() const {
+    u64 const after = backed_pages_ + frames_.guest_free_pages();
+    return startup_pages() > after ? startup_pages() - after : 0;
+}
+
+/// Startup memory out of the two lists, which hold enough; what is over goes back to the machine.
+void GuestMemory::assign_startup(FrameStash& runs, FrameStash& singles) {
+    layout_.each_startup_range([&](Gpa first, u64 pages) {
+        for_each_piece(first, pages, [&](Piece const& p, Gpa) {
+            states_[p.block].set(p.first, p.count, PageState::Backed);
+            update(blocks_[p.block], [&](GuestBlock& b) {
+                b.backed = static_cast<u16>(b.backed + p.count);
+                if (p.whole() && !small_only_ && runs.count() != 0) {
+                    b.run = static_cast<u32>(runs.pop().raw / kLargePageBytes);
+                }
+            });
+        });
+    });
+    u64 waiting = 0;
+    for (u32 i = 0; i < block_count_; ++i) {
+        waiting += blocks_[i].waiting();
+    }
+    while (stash_.count() < waiting) {
+        if (singles.count() == 0) {
+            push_pages(runs.pop(), kPagesPerLargePage, singles);
+        }
+        stash_.push(singles.pop());
+    }
+    drop(runs, kBlockOrder);
+    drop(singles);
+}
+
+Result<void, RangeError> GuestMemory::reset_for_restart() {
+    FrameStash runs{frames_.map()}, singles{frames_.map()};
+    u64 missing = startup_pages() > backed_pages_ ? startup_pages() - backed_pages_ : 0;
+    while (!small_only_ && missing >= kPagesPerLargePage) {
+        auto const run = get(kBlockOrder);
+        if (!run.ok()) {
+            break;
+        }
+        runs.push(run.value());
+        missing -= kPagesPerLargePage;
+    }
+    u64 have_runs = runs.count() + large_blocks_, whole_blocks = 0, blocks = 0;
+    for (u32 i = 0; i < block_count_; ++i) {
+        have_runs += blocks_[i].run != GuestBlock::kNoRun;
+    }
+    layout_.each_startup_range([&](Gpa first, u64 pages) {
+        for_each_piece(first, pages, [&](Piece const& p, Gpa) {
+            whole_blocks += p.whole() && !small_only_;
+            ++blocks;
+        });
+    });
+    // All tables come back to the pool first; it must hold what blocks without a run will need, and the rest.
+    u64 const in_use = map_->counts().table_frames - 1;
+    u64 const tables = blocks - std::min(have_runs, whole_blocks) + upper_tables_ + kSpareTables;
+    if (!get_singles(missing, singles) || !tables_.fill(tables > in_use ? tables - in_use : 0)) {
+        drop(runs, kBlockOrder);
+        drop(singles);
+        settle_tables();
+        return Err{RangeError::OutOfFrames};
+    }
+    unmap_into(runs, singles);
+    assign_startup(runs, singles);
+    for (u32 i = 0; i < block_count_; ++i) {
+        if (blocks_[i].whole() && blocks_[i].run == GuestBlock::kNoRun && !swap_for_run(blocks_[i])) {
+            break; // no run to be had for this one, nor for the next
+        }
+    }
+    settle_tables();
+    return {};
+}
+
+bool GuestMemory::compact_block(Gpa at) {
+    u32 const index = block_index(at);
+    if (index == kNoBlock || small_only_ || !blocks_[index].whole()) {
+        return false;
+    }
+    GuestBlock& b = blocks_[index];
+    Gpa const start = at.large_page();
+    if (b.large) {
+        return true;
+    }
+    if (b.run != GuestBlock::kNoRun || b.mapped == 0) {
+        return false; // nothing of it is mapped: the next touch maps it large, if there is a run
+    }
+    auto const run = get(kBlockOrder);
+    if (!run.ok()) {
+        return false;
+    }
+    for (u64 offset = 0; offset < kLargePageBytes; offset += kPageBytes) {
+        auto const leaf = map_->lookup(start + offset);
+        void* const to = frames_.map().pointer(run.value() + offset);
+        if (leaf.ok()) {
+            copy_words(to, frames_.map().pointer(leaf.value().hpa), kPageBytes);
+        } else {
+            zero_words(to, kPageBytes);
+            ++counters_.zeroed_pages;
+            frames_.free(stash_.pop(), 0, owner_);
+        }
+    }
+    update(b, [](GuestBlock& block) {
+        block.mapped = 0;
+        block.large = true;
+    });
+    take_and_release(start, kLargePageBytes);
+    auto const mapped = map_->map(start, run.value(), kLargePageBytes, Access::RWX);
+    HV_ASSERT(mapped.ok());
+    ++counters_.compactions;
+    map_->try_join(start);
+    settle_tables();
+    return true;
+}
+} // namespace hv::mm
