@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a port number to the device behind it, in a few instructions.
 #pragma once
-#include "hv/base/types.hpp"
+#include "hv/core/mmio_target.hpp"
 
 namespace hv::platform {
 /// A device on the port bus. Called by the physical CPU that runs the accessing virtual processor; the
@@ -15,7 +15,7 @@ class PortDevice {
 };
 
 /// The I/O port space of one partition. Ports nobody claims read all ones and swallow writes.
-class PortBus {
+class PortBus final : public PortTarget {
   public:
     enum class Width : u8 {
         Bytes, ///< 8-bit device: a wider access reaches it, and its neighbours, byte by byte
@@ -31,7 +31,7 @@ class PortBus {
     /// Set-up only. Ranges must not overlap; a claimed port cannot be claimed again.
     void attach(u16 first, u16 count, PortDevice& device, Width width);
 
-    u32 read(u16 port, u8 size_bytes) {
+    u32 read(u16 port, u8 size_bytes) override {
         Slot const& slot = slot_of(port);
         ++counters_.reads;
         if (size_bytes == 1 || slot.whole) {
@@ -39,7 +39,7 @@ class PortBus {
         }
         return read_bytes(port, size_bytes);
     }
-    void write(u16 port, u8 size_bytes, u32 value) {
+    void write(u16 port, u8 size_bytes, u32 value) override {
         Slot const& slot = slot_of(port);
         ++counters_.writes;
         if (size_bytes == 1 || slot.whole) {

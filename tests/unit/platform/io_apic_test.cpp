@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fakes.hpp"
 #include "hv/platform/io_apic.hpp"
+#include "hv/platform/mmio_map.hpp"
 #include <array>
 #include <catch2/catch.hpp>
 #include <memory>
@@ -147,4 +148,25 @@ TEST_CASE("reset masks all pins", "[ioapic]") {
     for (unsigned pin = 0; pin < IoApic::kPins; ++pin) {
         CHECK(bed.io.entry(pin) == kMasked);
     }
+}
+
+TEST_CASE("a processor's MMIO map: its own local APIC, the I/O APIC, and nothing else", "[mmiomap]") {
+    Bed bed;
+    MmioMap map{bed.b, bed.io};
+    CHECK(!map.claims({0xfee0'0020})); // in x2APIC mode the page is gone
+    CHECK(map.read({0xfee0'0020}, 4) == ~0ull);
+    bed.b.reset();
+    CHECK(map.claims({0xfee0'0fff}));
+    CHECK(!map.claims({0xfee0'1000}));
+    CHECK(map.read({0xfee0'0020}, 4) == 0x0100'0000);
+    REQUIRE(bed.b.write_apic_base(0xd000'0800));
+    CHECK(map.read({0xfee0'0020}, 4) == ~0ull);
+    map.write({0xd000'0080}, 4, 0x20);
+    CHECK(bed.b.task_priority() == 0x20);
+    map.write({0xfec0'0000}, 4, 1);
+    CHECK(map.read({0xfec0'0010}, 4) == 0x0017'0011);
+    map.write({0x1234'5678}, 8, 0);
+    CHECK(map.counters().local_apic == 2);
+    CHECK(map.counters().io_apic == 2);
+    CHECK(map.counters().absent == 3);
 }
