@@ -10,7 +10,7 @@ namespace hv::platform {
 namespace {
 constexpr std::string_view kOemId = "BALLST", kOemTableId = "BALLAST", kCreatorId = "BLST";
 constexpr u32 kOemRevision = 1;
-constexpr usize kHeaderBytes = 36, kRsdpBytes = 36, kFadtBytes = 276, kFacsBytes = 64;
+constexpr usize kRsdpBytes = 36, kFadtBytes = 276, kFacsBytes = 64;
 
 namespace fadt_flags { // ACPI 6.4, "Fixed ACPI description table fixed feature flags"
 constexpr u32 kWbinvd = 1u << 0, kProcC1 = 1u << 2, kPwrButton = 1u << 4, kSlpButton = 1u << 5,
