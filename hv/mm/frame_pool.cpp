@@ -120,7 +120,7 @@ void FramePool::open_block(u32 index) {
     b.free_frames = kPagesPerLargePage;
 }
 
-/// Gives free frames of a Split block (off the lists) to @p owner and puts the block on the list it now fits.
+/// Gives free frames of a Split block to @p owner and puts the block on the list it now fits.
 void FramePool::take_in_block(u32 index, unsigned at, unsigned order, Owner owner, FrameKind kind) {
     BlockRecord& b = table_->block(index);
     FrameGroup& g = table_->group(b);
@@ -129,8 +129,21 @@ void FramePool::take_in_block(u32 index, unsigned at, unsigned order, Owner owne
     for (unsigned f = at; f < at + (1u << order); ++f) {
         g.frame[f] = {owner, kind, 0};
     }
-    if (b.free_frames != 0) {
-        insert(index, static_cast<unsigned>(g.free.largest_order(kBlockOrder - 1)));
+    resort(index, g.free.largest_order(b.order == kNoOrder ? kBlockOrder - 1 : b.order));
+}
+
+/// Moves a Split block to the list of the largest order it can give now; kNone takes it off the lists.
+void FramePool::resort(u32 index, int order) {
+    BlockRecord& b = table_->block(index);
+    u8 const wanted = order < 0 ? kNoOrder : static_cast<u8>(order);
+    if (b.order == wanted) {
+        return;
+    }
+    if (b.order != kNoOrder) {
+        remove(index);
+    }
+    if (wanted != kNoOrder) {
+        insert(index, wanted);
     }
 }
 
@@ -156,7 +169,6 @@ bool FramePool::take(unsigned order, Owner owner, FrameKind kind, Hpa& out) {
         }
         if (have < kBlockOrder) {
             index = head_[have];
-            remove(index);
         } else if (take_run(kBlockOrder, index)) {
             open_block(index);
         } else {
@@ -209,7 +221,6 @@ bool FramePool::take_at(Hpa at, unsigned order, Owner owner, FrameKind kind) {
         if (order == kBlockOrder || !table_->group(b).free.run_free(frame, order)) {
             return false;
         }
-        remove(index);
         take_in_block(index, frame, order, owner, kind);
     } else if ((b.state == BlockState::FreeHead || b.state == BlockState::FreeTail) && isolate(index)) {
         if (order == kBlockOrder) {
@@ -262,18 +273,23 @@ void FramePool::put(Hpa at, unsigned order, Owner owner, FrameKind kind) {
         table_->split_block(b);
     }
     FrameGroup& g = table_->group(b);
-    if (b.free_frames != 0) {
-        remove(index);
-    }
     g.free.set_run(frame, order, true);
     for (unsigned f = frame; f < frame + (1u << order); ++f) {
         g.frame[f] = {Owner::Free, FrameKind::Free, 0};
     }
     b.free_frames = static_cast<u16>(b.free_frames + (1u << order));
     if (b.free_frames == kPagesPerLargePage) {
+        resort(index, FreeBits::kNone);
         put_run(index, kBlockOrder);
-    } else {
-        insert(index, static_cast<unsigned>(g.free.largest_order(kBlockOrder - 1)));
+        return;
+    }
+    // Only the run that these frames are in can have grown.
+    unsigned grown = order;
+    while (g.free.run_free((frame >> grown ^ 1) << grown, grown)) {
+        ++grown;
+    }
+    if (b.order == kNoOrder || grown > b.order) {
+        resort(index, static_cast<int>(grown));
     }
 }
 

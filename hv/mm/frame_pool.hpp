@@ -40,6 +40,7 @@ class FramePool {
     void open_block(u32 index);
     bool isolate(u32 index);
     void assert_owned(u32 index, unsigned at, unsigned order, Owner owner, FrameKind kind) const;
+    void resort(u32 index, int order);
     void insert(u32 index, unsigned order);
     void remove(u32 index);
 

@@ -143,14 +143,11 @@ Touch GuestMemory::touch(Gpa gpa, Access) {
         return why_not_backed(gpa, page);
     }
     GuestBlock& b = blocks_[index];
-    if (b.large) {
-        return Touch::Mapped; // a translation that another processor, or a stale one, has made meanwhile
-    }
     if (b.run != GuestBlock::kNoRun) {
         map_run(gpa, b);
-    } else if (b.mapped == 0 || !map_->lookup(gpa).ok()) {
+    } else if (b.waiting() != 0) {
         map_single(gpa, b);
-    }
+    } // else it is mapped: the processor had an older translation in mind
     return Touch::Mapped;
 }
 
@@ -179,8 +176,12 @@ void GuestMemory::map_run(Gpa gpa, GuestBlock& b) {
 void GuestMemory::map_single(Gpa gpa, GuestBlock& b) {
     Hpa const frame = stash_.pop();
     zero_words(frames_.map().pointer(frame), kPageBytes);
-    auto const mapped = map_->map(gpa.page(), frame, kPageBytes, Access::RWX);
-    HV_ASSERT(mapped.ok());
+    // Faults on a page that is mapped are too rare to look for one first.
+    if (auto const mapped = map_->map(gpa.page(), frame, kPageBytes, Access::RWX); !mapped.ok()) {
+        HV_ASSERT(mapped.error() == NestedError::AlreadyMapped);
+        stash_.push(frame);
+        return;
+    }
     if (b.mapped == 0) {
         update(b, [](GuestBlock& block) { block.mapped = 1; });
     } else {
