@@ -16,6 +16,7 @@ namespace init {
 namespace {
 constexpr u32 kPanicCode = 0x7f; ///< for machine_end(): QEMU exits with 255
 constexpr u64 kSmallestPointer = 0xffff'8000'0000'0000;
+constexpr u64 kFetch = 1u << 4; ///< of a page fault's error code
 
 constinit ElfSymbols symbols;
 constinit StackRange extra_stack{0, 0};
@@ -95,9 +96,30 @@ void say_address(unsigned number, u64 address, bool is_return) {
     say("  #{} {:016x} {}", number, address, name.text());
 }
 
+/// The callers from @p frame_pointer outwards. A recursion is one line and a count.
 void say_trace(u64 frame_pointer, unsigned number) {
+    constexpr unsigned kMaxLines = 40;
     OwnStacks stacks;
-    walk_frames(stacks, frame_pointer, [&](u64 address) { say_address(number++, address, true); });
+    unsigned lines = 0, repeats = 0;
+    u64 last = 0;
+    auto const tell_repeats = [&] {
+        if (repeats != 0) {
+            say("     ... {} more of the same", repeats);
+            repeats = 0;
+        }
+    };
+    walk_frames(stacks, frame_pointer, [&](u64 address) {
+        if (address == last) {
+            ++repeats;
+        } else if (lines < kMaxLines) {
+            tell_repeats();
+            say_address(number, address, true);
+            ++lines;
+        }
+        last = address;
+        ++number;
+    });
+    tell_repeats();
 }
 
 /// From here on this CPU is the only one that does anything. A second panic, here or elsewhere, ends quietly.
@@ -169,7 +191,15 @@ void crash(TrapFrame const& frame) {
             : "");
     say_registers(frame);
     say_address(0, frame.rip, false);
-    say_trace(frame.rbp, 1);
+    unsigned number = 1;
+    if (frame.vector == vector::kPageFault && (frame.error_code & kFetch) != 0) {
+        // A wild call: nothing has pushed a frame yet, the caller is on top of the stack.
+        OwnStacks stacks;
+        if (std::optional<u64> const caller = stacks.read(frame.rsp)) {
+            say_address(number++, *caller, true);
+        }
+    }
+    say_trace(frame.rbp, number);
     end_by_panic();
 }
 } // namespace init

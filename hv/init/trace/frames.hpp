@@ -12,7 +12,7 @@ concept StackReader = requires(R& reader, u64 address) {
     { reader.read(address) } -> std::same_as<std::optional<u64>>;
 };
 
-inline constexpr unsigned kMaxTraceFrames = 32;
+inline constexpr unsigned kMaxTraceFrames = 1024;
 
 /// Calls @p visit(return_address) for each frame from @p frame_pointer outwards, at most kMaxTraceFrames.
 /// Stops at a frame pointer that is 0, misaligned, unreadable, or not above the one before it: a smashed
