@@ -23,6 +23,13 @@ struct CodeAddress {
     u64 generation; ///< NestedMap::generation() of the partition
 };
 
+/// The same, read through a view: for the slow path, so that both paths name a place alike.
+inline CodeAddress code_address(CpuView& cpu, ExitKind kind, u64 generation) {
+    Segment const cs = cpu.read(Seg::Cs);
+    return {cpu.read(Reg::Rip), cpu.read(ControlReg::Cr3),
+            cs.selector | static_cast<u32>(cs.attributes) << 16, kind, generation};
+}
+
 /// One per virtual processor (about 1 KiB).
 class LengthDecoder {
   public:
@@ -66,9 +73,7 @@ class LengthDecoder {
         u64 mask = 0; ///< the bytes that belong to the instruction
         u8 length = 0;
     };
-    static unsigned slot(CodeAddress const& at) {
-        return static_cast<unsigned>(at.rip ^ (at.rip >> 4)) % kEntries;
-    }
+    static unsigned slot(CodeAddress const& at) { return static_cast<unsigned>(at.rip) % kEntries; }
     static u64 tag(CodeAddress const& at) { return at.cs | static_cast<u64>(at.kind) << 32; }
     Result<u8, EmulationFailure> decode(CpuView&, GuestAccess&, CodeAddress const&);
     void remember(GuestAccess&, CpuView&, CodeAddress const&, Code const&, u8 length);

@@ -15,9 +15,7 @@ struct Bed {
     u64 generation = 1;
 
     Bed() { cpu.long_mode(identity_tables(memory)); }
-    CodeAddress at(ExitKind kind = ExitKind::Cpuid) {
-        return {cpu[Reg::Rip], cpu.control[2], 0xa9b'0008, kind, generation};
-    }
+    CodeAddress at(ExitKind kind = ExitKind::Cpuid) { return code_address(cpu, kind, generation); }
     void code(u64 rip, std::initializer_list<u8> bytes) {
         cpu[Reg::Rip] = rip;
         memory.code(rip, bytes);
