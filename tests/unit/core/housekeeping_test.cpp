@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hv/core/housekeeping.hpp"
+#include <catch2/catch.hpp>
+#include <vector>
+
+using namespace hv;
+
+namespace {
+struct Job {
+    std::vector<u64> ran;
+    u64 next = 0;
+    static u64 run(void* context, u64 now) {
+        auto* job = static_cast<Job*>(context);
+        job->ran.push_back(now);
+        return job->next;
+    }
+};
+} // namespace
+
+TEST_CASE("jobs run at their periods and the earliest is announced", "[housekeeping]") {
+    Housekeeping jobs;
+    CHECK(jobs.due_tsc() == kNever);
+    Job often, seldom;
+    jobs.add(Job::run, &often, 10, 100);
+    jobs.add(Job::run, &seldom, 35, 100);
+    CHECK(jobs.due_tsc() == 110);
+    for (u64 now = 100; now <= 170; ++now) {
+        if (now >= jobs.due_tsc()) {
+            jobs.run(now);
+        }
+    }
+    CHECK(often.ran == std::vector<u64>{110, 120, 130, 140, 150, 160, 170});
+    CHECK(seldom.ran == std::vector<u64>{135, 170});
+}
+
+TEST_CASE("a job that ran late runs once, and one in a hurry says so", "[housekeeping]") {
+    Housekeeping jobs;
+    Job job;
+    jobs.add(Job::run, &job, 10, 0);
+    jobs.run(95);
+    CHECK(job.ran.size() == 1);
+    CHECK(jobs.due_tsc() == 105);
+    job.next = 2;
+    jobs.run(105);
+    CHECK(jobs.due_tsc() == 107);
+    jobs.run(106);
+    CHECK(job.ran.size() == 2);
+}
