@@ -76,7 +76,8 @@ class VirtVcpu {
     /// IF = 1, no shadow, and nothing waiting for injection.
     virtual bool can_take_interrupt() = 0;
     virtual bool can_take_nmi() = 0;
-    /// Asks for an InterruptWindow exit as soon as can_take_interrupt(), or cancels that.
+    /// Asks for an InterruptWindow exit as soon as can_take_interrupt(), or cancels that. Stays asked for until
+    /// cancelled: after each such exit the caller injects, cancels, or gets another one.
     virtual void request_interrupt_window(bool wanted) = 0;
 
     virtual u64 read(Reg) = 0;

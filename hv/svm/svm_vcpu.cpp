@@ -252,14 +252,9 @@ bool SvmVcpu::handle(ExitClass what) {
     case ExitClass::HostEvent: step_again(); return report(ExitKind::HostEvent);
     case ExitClass::VirtualIrq:
         step_again();
-        vmcb_.control.interrupt_control &= ~ic::kVirtualIrq; // the hardware leaves it set
-        mark_dirty(clean::kInterruptControl);
-        if (!can_take_interrupt()) {
-            pending_ |= kWindow; // an event of the last entry comes first
-            return false;
-        }
-        window_wanted_ = false;
-        return report(ExitKind::InterruptWindow);
+        pending_ |= kWindow; // until it is cancelled
+        // An event whose delivery this exit interrupted comes first.
+        return can_take_interrupt() && report(ExitKind::InterruptWindow);
     case ExitClass::Exception:
         return handle_exception(static_cast<u8>(vmcb_.control.exit_code - arch::svm::exit::kException));
     case ExitClass::FlagsInstruction: return handle_flags_instruction();
@@ -315,12 +310,7 @@ bool SvmVcpu::handle_step_trap() {
     if (armed_ == Step::Core) {
         return report(ExitKind::SingleStep);
     }
-    if (!can_take_interrupt()) {
-        return false;
-    }
-    window_wanted_ = false;
-    pending_ &= ~u32{kWindow};
-    return report(ExitKind::InterruptWindow);
+    return can_take_interrupt() && report(ExitKind::InterruptWindow);
 }
 
 /// PUSHF, POPF, IRET or INT n while we hide a trap flag, or IRET at the end of an NMI.

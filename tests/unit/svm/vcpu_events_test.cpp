@@ -84,10 +84,38 @@ TEST_CASE("the window is a virtual interrupt that only exits", "[svm][window]") 
     CHECK((rig.cpu.entry().interrupt_control & ic::kVirtualIrq) != 0);
     CHECK(rig.vcpu->can_take_interrupt());
     rig.vcpu->inject(interrupt(0x60));
+    rig.vcpu->request_interrupt_window(false);
     rig.cpu.exit(x::kCpuid);
     rig.run();
     CHECK((rig.cpu.entry().interrupt_control & ic::kVirtualIrq) == 0); // hardware left it set
     CHECK(rig.cpu.entry().event_injection == 0x8000'0060);
+}
+
+TEST_CASE("a window that is not cancelled opens again after the interrupt it let in", "[svm][window]") {
+    Rig rig;
+    rig.vcpu->write(Reg::Rflags, rflags::kInterrupt);
+    rig.vcpu->request_interrupt_window(true);
+    rig.cpu.exit(x::kVintr, 0, 0, [](arch::Vmcb& v, GuestGprs&) {
+        v.control.interrupt_control &= ~ic::kVirtualIrq; // should a processor clear it
+    });
+    REQUIRE(rig.run().kind == ExitKind::InterruptWindow);
+    rig.vcpu->inject(interrupt(0x60));
+    rig.cpu.exit(x::kVintr);
+    CHECK(rig.run().kind == ExitKind::InterruptWindow);
+    CHECK((rig.cpu.entry().interrupt_control & ic::kVirtualIrq) != 0);
+    CHECK(rig.cpu.entry().event_injection == 0x8000'0060);
+}
+
+TEST_CASE("a window that opens during a delivery waits for the delivery", "[svm][window]") {
+    Rig rig;
+    rig.vcpu->write(Reg::Rflags, rflags::kInterrupt);
+    rig.vcpu->request_interrupt_window(true);
+    rig.vcpu->inject(fault(14));
+    rig.cpu.exit(x::kVintr, 0, 0,
+                 [](arch::Vmcb& v, GuestGprs&) { v.control.exit_interrupt_info = 0x8000'0b0e; });
+    rig.cpu.exit(x::kVintr);
+    CHECK(rig.run().kind == ExitKind::InterruptWindow);
+    CHECK(rig.cpu.entry().event_injection == 0x8000'0b0e);
 }
 
 TEST_CASE("a window stays asked for over other exits until cancelled", "[svm][window]") {
@@ -116,6 +144,7 @@ TEST_CASE("in a shadow no virtual interrupt is used: one instruction is stepped"
     CHECK_FALSE(rig.trap_flag());
     CHECK(rig.vcpu->read_dr6() == 0xffff'0ff0);
     CHECK(rig.vcpu->can_take_interrupt());
+    rig.vcpu->request_interrupt_window(false);
     rig.cpu.exit(x::kCpuid);
     rig.run();
     CHECK((rig.cpu.entry().intercept_instructions1 & svm::kFlagsIntercepts) == 0);
@@ -147,6 +176,12 @@ TEST_CASE("a host interrupt between STI and HLT does not end the shadow", "[svm]
     CHECK_FALSE(rig.trap_flag());
     rig.cpu.instruction(1);
     CHECK(rig.run().kind == ExitKind::InterruptWindow);
+    rig.vcpu->inject(interrupt(0x60));
+    rig.vcpu->request_interrupt_window(false);
+    rig.cpu.exit(x::kCpuid);
+    rig.run();
+    CHECK((rig.cpu.entry().interrupt_control & ic::kVirtualIrq) == 0);
+    CHECK((rig.cpu.entry_state().rflags & rflags::kTrap) == 0);
 }
 
 TEST_CASE("when the stepped instruction clears IF the window waits on", "[svm][window]") {
