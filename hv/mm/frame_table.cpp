@@ -8,7 +8,6 @@
 namespace hv::mm {
 namespace {
 constexpr u64 kSegmentBytes = kHugePageBytes;
-constexpr u64 kBlocksPerSegmentGranule = kSegmentBytes / kLargePageBytes;
 
 struct Pages {
     u64 first, last; ///< page numbers, last exclusive
