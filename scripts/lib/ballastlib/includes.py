@@ -31,7 +31,8 @@ for _index, _service in enumerate(_SERVICES):
     ALLOWED[f"hv/{_service}"] = ["hv/base", "hv/core", "hv/mm", "hv/arch", *(f"hv/{other}" for other in _SERVICES[:_index])]
 # Interfaces that a module to the left implements: declarations only, no way around the order of the modules.
 INTERFACES = {
-    "hv/mm": ("hv/core/access.hpp", "hv/core/nested_map.hpp", "hv/core/virt_backend.hpp", "hv/core/guest_memory.hpp"),
+    "hv/mm": ("hv/core/access.hpp", "hv/core/nested_map.hpp", "hv/core/virt_backend.hpp", "hv/core/guest_memory.hpp",
+              "hv/core/guest_access.hpp"),
     "hv/partition": ("hv/mgmt/operator.hpp",),
 }
 # Wire layouts are shared with guest tools; the asm wrappers only with those that drive the hardware.

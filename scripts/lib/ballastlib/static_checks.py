@@ -60,41 +60,46 @@ def _commands(preset):
     return commands
 
 
-def _flags(commands, file):
-    """The flags of a source in the same folder, or of the module's folder above it; None where nothing is compiled."""
+def _bare(words):
+    """A compile command without its output and source."""
+    kept, skip = [], False
+    for word in words[:-1]:
+        if skip:
+            skip = False
+        elif word == "-o":
+            skip = True
+        elif word != "-c":
+            kept.append(word)
+    return tuple(kept)
+
+
+def _flag_sets(commands, file):
+    """The different flags of the sources in the header's folder, or in the nearest folder above that has any."""
     folder = os.path.dirname(file)
     while folder:
-        same = [words for name, words in sorted(commands.items()) if name.startswith(folder + "/") and name.endswith(".cpp")]
+        same = [_bare(words) for name, words in sorted(commands.items()) if name.startswith(folder + "/") and name.endswith(".cpp")]
         if same:
-            words = same[0]
-            kept, skip = [], False
-            for word in words[:-1]:
-                if skip:
-                    skip = False
-                elif word == "-o":
-                    skip = True
-                elif word != "-c":
-                    kept.append(word)
-            return kept
+            return list(dict.fromkeys(same))
         folder = os.path.dirname(folder)
-    return None
+    return []
 
 
 def headers_alone(preset="gcc"):
     """Why a header does not compile by itself, or None."""
     commands = _commands(preset)
-    fallback = _flags(commands, "hv/base/none.hpp")
+    fallback = _flag_sets(commands, "hv/base/none.hpp")
 
     def one(file):
         digest = _digest("alone", file)
         if _passed(digest):
             return None
-        flags = _flags(commands, file) or fallback
-        done = subprocess.run([*flags, "-fsyntax-only", "-x", "c++", "-"], cwd=ROOT, input=f'#include "{file}"\n', text=True,
-                              capture_output=True)
-        if done.returncode == 0:
-            _remember(digest)
-            return None
+        done = None
+        for flags in _flag_sets(commands, file) or fallback:  # a folder may hold sources of two programs: one must do
+            done = subprocess.run([*flags, "-fsyntax-only", "-x", "c++", "-"], cwd=ROOT, input=f'#include "{file}"\n', text=True,
+                                  capture_output=True)
+            if done.returncode == 0:
+                _remember(digest)
+                return None
         return f"{file}: {next((line for line in done.stderr.splitlines() if 'error' in line), 'failed')}"
 
     headers = [file for file in includes.sources() if file.endswith(".hpp")]
