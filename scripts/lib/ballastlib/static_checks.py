@@ -124,7 +124,7 @@ def tidy(preset="clang"):
         if done.returncode == 0:
             _remember(_digest("tidy", file, settings))
             return None
-        lines = [line for line in done.stdout.splitlines() if " error: " in line or " warning: " in line]
+        lines = [line for line in done.stdout.splitlines() if "error: " in line or "warning: " in line]
         return "\n     ".join(line.replace(f"{ROOT}/", "") for line in lines) or f"{file}: {done.stderr.strip()[-300:]}"
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
