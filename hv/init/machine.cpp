@@ -21,16 +21,16 @@ constexpr u64 kLoaderStackBytes = 64 * KiB;
 u64 image_offset(u8 const* label) {
     return reinterpret_cast<u64>(label) - handoff::kImageBase;
 }
-void must(Result<void, SpaceError> result) {
+void must(Result<void, mm::HostMapError> result) {
     if (!result.ok()) {
-        refuse(result.error() == SpaceError::OutOfFrames
+        refuse(result.error() == mm::HostMapError::OutOfFrames
                    ? "not enough memory for the hypervisor's page tables"
                    : "the loader's memory map contradicts itself");
     }
 }
 
 /// One piece of RAM in the direct map; never executable.
-void map_ram(Machine& m, u64 base, u64 end, Rights rights) {
+void map_ram(Machine& m, u64 base, u64 end, mm::HostAccess rights) {
     if (base < end) {
         must(m.space->map(Hva{handoff::kDirectMapBase + base}, Hpa{base}, end - base, rights));
     }
@@ -50,7 +50,7 @@ void map_all_ram(Machine& m) {
         u64 const base = range.base;
         u64 end = range.base + range.bytes;
         if (range.kind == MemoryKind::Acpi) {
-            map_ram(m, base, end, Rights::Read);
+            map_ram(m, base, end, mm::HostAccess::Read);
         }
         if (!is_ram(i - 1)) {
             continue;
@@ -58,20 +58,20 @@ void map_all_ram(Machine& m) {
         while (i < m.info.memory_count && is_ram(i) && m.info.memory[i].base == end) {
             end += m.info.memory[i++].bytes;
         }
-        map_ram(m, base, std::min(end, std::max(base, fixed_base)), Rights::ReadWrite);
-        map_ram(m, std::max(base, fixed_base), std::min(end, fixed_end), Rights::Read);
-        map_ram(m, std::min(end, std::max(base, fixed_end)), end, Rights::ReadWrite);
+        map_ram(m, base, std::min(end, std::max(base, fixed_base)), mm::HostAccess::ReadWrite);
+        map_ram(m, std::max(base, fixed_base), std::min(end, fixed_end), mm::HostAccess::Read);
+        map_ram(m, std::min(end, std::max(base, fixed_end)), end, mm::HostAccess::ReadWrite);
     }
 }
 
 void map_image(Machine& m) {
     struct Part {
         u8 const *from, *to;
-        Rights rights;
+        mm::HostAccess rights;
     };
-    Part const parts[] = {{image_start, text_end, Rights::ReadExecute},
-                          {text_end, rodata_end, Rights::Read},
-                          {rodata_end, image_end, Rights::ReadWrite}};
+    Part const parts[] = {{image_start, text_end, mm::HostAccess::ReadExecute},
+                          {text_end, rodata_end, mm::HostAccess::Read},
+                          {rodata_end, image_end, mm::HostAccess::ReadWrite}};
     for (Part const& part : parts) {
         u64 const offset = image_offset(part.from);
         must(m.space->map(Hva{handoff::kImageBase + offset}, Hpa{m.info.hv_image.base + offset},
@@ -119,14 +119,17 @@ void start_memory(Machine& machine) {
     }
     machine.table_frames.emplace(machine.frames, mm::Owner::Hypervisor, mm::FrameKind::HostTable);
     machine.space.emplace(*machine.table_frames, has_huge_pages());
+    if (!machine.space->valid()) {
+        refuse("not enough memory for the hypervisor's page tables");
+    }
     map_all_ram(machine);
     map_image(machine);
     if (!map_stacks(*machine.space, machine.frames, 0, machine.info.cpus[0].node)) {
         refuse("not enough memory for the boot processor's stacks");
     }
     if (u64 const registers = LocalApic::register_page(); registers != 0) {
-        must(machine.space->map(Hva{kDeviceArea}, Hpa{registers}, kPageBytes, Rights::ReadWrite,
-                                Caching::Uncached));
+        must(machine.space->map(Hva{kDeviceArea}, Hpa{registers}, kPageBytes, mm::HostAccess::ReadWrite,
+                                mm::HostCache::Uncached));
     }
     arch::write_cr3(machine.space->root().raw);
 }

@@ -4,11 +4,11 @@
 #pragma once
 #include "hv/core/housekeeping.hpp"
 #include "hv/init/boot/boot_record.hpp"
-#include "hv/init/boot/host_space.hpp"
 #include "hv/init/cpu/cpu_local.hpp"
 #include "hv/init/cpu/machine_services.hpp"
 #include "hv/init/cpu/smp.hpp"
 #include "hv/mm/frame_allocator.hpp"
+#include "hv/mm/host_page_table.hpp"
 #include "hv/mm/owned_frames.hpp"
 #include <optional>
 
@@ -18,7 +18,7 @@ struct Machine {
     RamList ram;
     mm::FrameAllocator frames;
     std::optional<mm::OwnedFrames> table_frames; ///< for the hypervisor's own page tables
-    std::optional<HostSpace> space;
+    std::optional<mm::HostPageTable> space;
     FpuLayout fpu;
     CpuLocal boot_cpu;
     MachineServices services;

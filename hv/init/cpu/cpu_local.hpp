@@ -4,7 +4,7 @@
 #pragma once
 #include "hv/arch/descriptors.hpp"
 #include "hv/core/cpu.hpp"
-#include "hv/init/cpu/stacks.hpp"
+#include "hv/init/cpu/address_space.hpp"
 
 namespace hv::init {
 inline constexpr u16 kCodeSelector = 0x08, kDataSelector = 0x10, kTssSelector = 0x18;

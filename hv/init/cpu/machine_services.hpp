@@ -28,6 +28,7 @@ class MachineServices final : public HostServices {
     void save_fpu(FpuState& state) override;
     void load_fpu(FpuState const& state) override;
     void set_guest_xcr0(u64 xcr0) override { arch::xsetbv(0, xcr0); }
+    u64 guest_xcr0() const override { return arch::xgetbv(0); }
 
   protected:
     void set_timer(Cpu&, u64 deadline_tsc) override;

@@ -2,8 +2,8 @@
 #include "hv/init/cpu/provoke.hpp"
 #include "boot/handoff/boot_info.hpp"
 #include "hv/arch/ops/cpu_ops.hpp"
+#include "hv/arch/paging.hpp"
 #include "hv/base/assert.hpp"
-#include "hv/init/boot/host_space.hpp"
 
 namespace hv::init {
 namespace {

@@ -53,7 +53,8 @@ class LowSpace {
             mm::zero_words(table(frame), kPageBytes);
         }
         u64 const link = paging::Present::of(1) | paging::Write::of(1);
-        setup.space.copy_upper_half(table(pages_[0]));
+        std::copy_n(table(setup.space.root()) + paging::kEntries / 2, paging::kEntries / 2,
+                    table(pages_[0]) + paging::kEntries / 2);
         table(pages_[0])[0] = pages_[1].raw | link;
         table(pages_[1])[0] = pages_[2].raw | link;
         table(pages_[2])[0] = link | paging::Large::of(1);
@@ -138,17 +139,17 @@ CpuLocal* make_local(SmpSetup const& setup, u32 index, ballast::handoff::CpuReco
 }
 } // namespace
 
-bool map_stacks(HostSpace& space, mm::FrameAllocator& frames, u32 index, u32 node) {
+bool map_stacks(mm::HostPageTable& space, mm::FrameAllocator& frames, u32 index, u32 node) {
     mm::OwnedFrames pages{frames, mm::Owner::Hypervisor, mm::FrameKind::Data, node};
     for (unsigned kind = 0; kind < kStackKinds; ++kind) {
         StackRange const range = stack_of(index, static_cast<StackKind>(kind));
         for (u64 at = range.bottom; at < range.top; at += kPageBytes) {
-            if (space.find(Hva{at}).entry != 0) {
+            if (space.lookup(Hva{at}).ok()) {
                 continue; // left by a processor that did not start
             }
             void* const page = pages.allocate();
             if (page == nullptr ||
-                !space.map(Hva{at}, pages.physical(page), kPageBytes, Rights::ReadWrite).ok()) {
+                !space.map(Hva{at}, pages.physical(page), kPageBytes, mm::HostAccess::ReadWrite).ok()) {
                 return false;
             }
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hv/init/cpu/stacks.hpp"
+#include "hv/init/cpu/address_space.hpp"
 #include <catch2/catch.hpp>
 #include <vector>
 

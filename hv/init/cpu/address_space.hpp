@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the hypervisor's stacks lie: a slot of address space a CPU, and below each stack a page that is never
-// mapped, so that an overflow faults instead of writing over something.
+// Where things lie in the hypervisor's address space besides the image and the direct map (boot/handoff):
+// stacks, a slot a CPU, with a page below each that is never mapped, so that an overflow faults instead of
+// writing over something; and device registers.
 //
-//   kStackArea + index * kStackSlotBytes:  [guard][main …][guard][NMI][guard][#DF][guard][#MC]
+//   kStackArea + index * kStackSlotBytes:  [guard][main ...][guard][NMI][guard][#DF][guard][#MC]
 #pragma once
 #include "hv/base/types.hpp"
 
 namespace hv::init {
 inline constexpr u64 kStackArea = 0xffff'c000'0000'0000;
+inline constexpr u64 kDeviceArea = 0xffff'd000'0000'0000; ///< its first page: the local APIC's registers
 inline constexpr u64 kStackSlotBytes = 128 * KiB;
 inline constexpr u64 kMainStackBytes = 32 * KiB;
 inline constexpr u64 kTrapStackBytes = 8 * KiB;
