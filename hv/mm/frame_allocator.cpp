@@ -94,8 +94,7 @@ Result<void, FrameError> FrameAllocator::allocate_at(Hpa at, unsigned order, Own
 }
 
 void FrameAllocator::free(Hpa at, unsigned order, Owner owner) {
-    FrameKind const kind = table_.at(at).kind;
-    pool_of(at).put(at, order, owner, kind);
+    FrameKind const kind = pool_of(at).put(at, order, owner);
     account(owner, kind, 1ull << order, false);
     unclaim(1ull << order);
 }
@@ -113,9 +112,8 @@ void FrameAllocator::free_pages(Hpa at, u64 pages, Owner owner) {
 
 void FrameAllocator::set_owner(Hpa at, unsigned order, Owner from, Owner to, FrameKind kind) {
     HV_ASSERT(static_cast<u16>(to) < kOwnerLimit);
-    FrameKind const old_kind = table_.at(at).kind;
-    pool_of(at).change_owner(at, order, from, old_kind, to, kind);
-    account(from, old_kind, 1ull << order, false);
+    FrameKind const was = pool_of(at).change_owner(at, order, from, to, kind);
+    account(from, was, 1ull << order, false);
     account(to, kind, 1ull << order, true);
 }
 

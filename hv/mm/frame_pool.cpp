@@ -239,8 +239,12 @@ bool FramePool::take_at(Hpa at, unsigned order, Owner owner, FrameKind kind) {
 }
 
 /// A frame that is not the caller's to free was freed twice, or belongs to somebody else: our bug either way.
-void FramePool::assert_owned(u32 index, unsigned at, unsigned order, Owner owner, FrameKind kind) const {
-    HV_ASSERT(index != kNoIndex && owner != Owner::Free);
+FrameKind FramePool::assert_owned(Hpa at, unsigned order, Owner owner) const {
+    HV_ASSERT(order <= kMaxOrder && at.aligned(kPageBytes << order) && owner != Owner::Free);
+    u32 const index = table_->block_index(at);
+    HV_ASSERT(index != kNoIndex);
+    FrameKind const kind = table_->at(at).kind;
+    unsigned const first = at.pfn() % kPagesPerLargePage;
     u32 const blocks = order >= kBlockOrder ? blocks_of(order) : 1;
     unsigned const frames = order >= kBlockOrder ? kPagesPerLargePage : 1u << order;
     for (u32 i = index; i < index + blocks; ++i) {
@@ -250,23 +254,23 @@ void FramePool::assert_owned(u32 index, unsigned at, unsigned order, Owner owner
             HV_ASSERT(b.state == BlockState::Whole && b.owner == owner && b.kind == kind);
             continue;
         }
-        for (unsigned f = at; f < at + frames; ++f) {
+        for (unsigned f = first; f < first + frames; ++f) {
             FrameRecord const& record = table_->group(b).frame[f];
             HV_ASSERT(record.owner == owner && record.kind == kind);
         }
     }
+    return kind;
 }
 
-void FramePool::put(Hpa at, unsigned order, Owner owner, FrameKind kind) {
-    HV_ASSERT(order <= kMaxOrder && at.aligned(kPageBytes << order));
+FrameKind FramePool::put(Hpa at, unsigned order, Owner owner) {
     LockGuard guard{lock_};
+    FrameKind const kind = assert_owned(at, order, owner);
     u32 const index = table_->block_index(at);
     unsigned const frame = at.pfn() % kPagesPerLargePage;
-    assert_owned(index, frame, order, owner, kind);
     __atomic_store_n(&free_pages_, free_pages_ + (1ull << order), __ATOMIC_RELAXED);
     if (order >= kBlockOrder) {
         put_run(index, order);
-        return;
+        return kind;
     }
     BlockRecord& b = table_->block(index);
     if (b.state == BlockState::Whole) {
@@ -281,7 +285,7 @@ void FramePool::put(Hpa at, unsigned order, Owner owner, FrameKind kind) {
     if (b.free_frames == kPagesPerLargePage) {
         resort(index, FreeBits::kNone);
         put_run(index, kBlockOrder);
-        return;
+        return kind;
     }
     // Only the run that these frames are in can have grown.
     unsigned grown = order;
@@ -291,15 +295,14 @@ void FramePool::put(Hpa at, unsigned order, Owner owner, FrameKind kind) {
     if (b.order == kNoOrder || grown > b.order) {
         resort(index, static_cast<int>(grown));
     }
+    return kind;
 }
 
-void FramePool::change_owner(Hpa at, unsigned order, Owner from, FrameKind was, Owner to, FrameKind kind) {
-    HV_ASSERT(order <= kMaxOrder && at.aligned(kPageBytes << order));
+FrameKind FramePool::change_owner(Hpa at, unsigned order, Owner from, Owner to, FrameKind kind) {
     HV_ASSERT(to != Owner::Free && kind > FrameKind::Free);
     LockGuard guard{lock_};
+    FrameKind const was = assert_owned(at, order, from);
     u32 const index = table_->block_index(at);
-    unsigned const frame = at.pfn() % kPagesPerLargePage;
-    assert_owned(index, frame, order, from, was);
     if (order >= kBlockOrder) {
         for (u32 i = index; i < index + blocks_of(order); ++i) {
             BlockRecord& b = table_->block(i);
@@ -307,15 +310,17 @@ void FramePool::change_owner(Hpa at, unsigned order, Owner from, FrameKind was, 
             b.owner = to;
             b.kind = kind;
         }
-        return;
+        return was;
     }
     BlockRecord& b = table_->block(index);
     if (b.state == BlockState::Whole) {
         table_->split_block(b);
     }
+    unsigned const frame = at.pfn() % kPagesPerLargePage;
     for (unsigned f = frame; f < frame + (1u << order); ++f) {
         table_->group(b).frame[f] = {to, kind, 0};
     }
+    return was;
 }
 
 u32 FramePool::free_runs(unsigned order) {

@@ -23,10 +23,11 @@ class FramePool {
     bool take(unsigned order, Owner owner, FrameKind kind, Hpa& out);
     /// Takes exactly the frames at @p at (aligned to the order ≤ 9), if all are free.
     bool take_at(Hpa at, unsigned order, Owner owner, FrameKind kind);
-    /// Makes 2^order frames free and joins buddies. Asserts that each of them is @p owner's and of @p kind.
-    void put(Hpa at, unsigned order, Owner owner, FrameKind kind);
-    /// Gives 2^order frames of @p from to @p to. Asserts as put().
-    void change_owner(Hpa at, unsigned order, Owner from, FrameKind was, Owner to, FrameKind kind);
+    /// Makes 2^order frames free and joins buddies. Asserts that all are @p owner's and of one kind.
+    /// @return that kind
+    FrameKind put(Hpa at, unsigned order, Owner owner);
+    /// Gives 2^order frames of @p from to @p to. Asserts and returns as put().
+    FrameKind change_owner(Hpa at, unsigned order, Owner from, Owner to, FrameKind kind);
 
     u64 free_pages() const { return __atomic_load_n(&free_pages_, __ATOMIC_RELAXED); }
     u64 total_pages() const { return total_pages_; }
@@ -39,7 +40,7 @@ class FramePool {
     void take_in_block(u32 index, unsigned at, unsigned order, Owner owner, FrameKind kind);
     void open_block(u32 index);
     bool isolate(u32 index);
-    void assert_owned(u32 index, unsigned at, unsigned order, Owner owner, FrameKind kind) const;
+    FrameKind assert_owned(Hpa at, unsigned order, Owner owner) const;
     void resort(u32 index, int order);
     void insert(u32 index, unsigned order);
     void remove(u32 index);

@@ -163,7 +163,8 @@ class GuestMemory final : public GuestAccess {
 
     Result<Hpa, FrameError> get(unsigned order);
     bool get_singles(u64 pages, FrameStash& to);
-    void drop(FrameStash& singles, unsigned order = 0);
+    void drop_singles(FrameStash& from, u64 count);
+    void drop_runs(FrameStash& runs);
     void push_pages(Hpa at, u64 pages, FrameStash& to);
     bool supply(Gpa, u64 pages, FrameStash& singles);
     void unsupply(Gpa, u64 pages, FrameStash& singles);

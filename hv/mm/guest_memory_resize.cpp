@@ -77,9 +77,26 @@ bool GuestMemory::get_singles(u64 pages, FrameStash& to) {
     return true;
 }
 
-void GuestMemory::drop(FrameStash& stash, unsigned order) {
-    while (stash.count() != 0) {
-        frames_.free(stash.pop(), order, owner_);
+/// Frees frames that were never mapped, as many at once as follow each other.
+void GuestMemory::drop_singles(FrameStash& from, u64 count) {
+    while (count != 0) {
+        Hpa const first = from.pop();
+        u64 pages = 1;
+        Hpa next{~0ull};
+        while (pages < count && (next = from.pop()) == first + pages * kPageBytes) {
+            ++pages;
+        }
+        if (pages < count) {
+            from.push(next); // begins the next stretch
+        }
+        frames_.free_pages(first, pages, owner_);
+        count -= pages;
+    }
+}
+
+void GuestMemory::drop_runs(FrameStash& runs) {
+    while (runs.count() != 0) {
+        frames_.free(runs.pop(), kBlockOrder, owner_);
     }
 }
 
@@ -130,7 +147,7 @@ void GuestMemory::unsupply(Gpa gpa, u64 pages, FrameStash& singles) {
             b.run = GuestBlock::kNoRun;
         }
     });
-    drop(singles);
+    drop_singles(singles, singles.count());
     settle_tables();
 }
 
@@ -168,9 +185,7 @@ bool GuestMemory::swap_for_run(GuestBlock& b) {
         return false;
     }
     update(b, [&](GuestBlock& block) { block.run = static_cast<u32>(run.value().raw / kLargePageBytes); });
-    for (unsigned i = 0; i < kPagesPerLargePage; ++i) {
-        frames_.free(stash_.pop(), 0, owner_);
-    }
+    drop_singles(stash_, kPagesPerLargePage);
     return true;
 }
 
@@ -291,9 +306,11 @@ void GuestMemory::balloon_piece(Gpa gpa, Piece const& p) {
     if (mapped != 0) {
         take_and_release(gpa, bytes);
     }
-    for (u64 i = mapped; i < p.count; ++i) {
+    u64 unmapped = p.count - mapped;
+    for (; unmapped != 0 && tables_.available() < tables_needed(); --unmapped) {
         release(stash_.pop(), 1);
     }
+    drop_singles(stash_, unmapped);
 }
 
 Result<void, RangeError> GuestMemory::balloon_out(Gpa gpa, u64 pages) {
@@ -351,8 +368,8 @@ void GuestMemory::unmap_into(FrameStash& runs, FrameStash& singles) {
 void GuestMemory::discard() {
     FrameStash runs{frames_.map()}, singles{frames_.map()};
     unmap_into(runs, singles);
-    drop(runs, kBlockOrder);
-    drop(singles);
+    drop_runs(runs);
+    drop_singles(singles, singles.count());
 }
 
 u64 GuestMemory::restart_shortage_pages() const {
@@ -383,8 +400,8 @@ void GuestMemory::assign_startup(FrameStash& runs, FrameStash& singles) {
         }
         stash_.push(singles.pop());
     }
-    drop(runs, kBlockOrder);
-    drop(singles);
+    drop_runs(runs);
+    drop_singles(singles, singles.count());
 }
 
 Result<void, RangeError> GuestMemory::reset_for_restart() {
@@ -412,8 +429,8 @@ Result<void, RangeError> GuestMemory::reset_for_restart() {
     u64 const in_use = map_->counts().table_frames - 1;
     u64 const tables = blocks - std::min(have_runs, whole_blocks) + upper_tables_ + kSpareTables;
     if (!get_singles(missing, singles) || !tables_.fill(tables > in_use ? tables - in_use : 0)) {
-        drop(runs, kBlockOrder);
-        drop(singles);
+        drop_runs(runs);
+        drop_singles(singles, singles.count());
         settle_tables();
         return Err{RangeError::OutOfFrames};
     }

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <thread>
 #include <vector>
 
 using namespace hv;
@@ -310,4 +311,44 @@ TEST_CASE("a long random life keeps the books", "[mm][frames]") {
     }
     CHECK(m.books_balance());
     CHECK(m.frames->free_runs(0, 16) + m.frames->free_runs(0, 17) >= 1);
+}
+
+TEST_CASE("two processors at once get different frames and leave the books in order", "[mm][frames]") {
+    Machine m{{range(0, 64 * MiB, 0), range(64 * MiB, 64 * MiB, 1)}};
+    u64 const before = m.frames->free_pages();
+    m.frames->set_reserve(1000);
+    auto const life = [&](Owner owner) {
+        std::mt19937 random{static_cast<u32>(owner)};
+        std::vector<std::pair<Hpa, unsigned>> live;
+        for (int step = 0; step < 20000; ++step) {
+            if (live.empty() || random() % 3 != 0) {
+                unsigned const order = random() % 4 == 0 ? 9 : random() % 4;
+                if (auto at = m.frames->allocate(order, kAnyNode, owner, FrameKind::Guest); at.ok()) {
+                    // Whoever else were given this frame would overwrite it.
+                    *m.ram.map().pointer<u64>(at.value()) =
+                        static_cast<u64>(owner) << 32 | static_cast<u32>(step);
+                    live.push_back({at.value(), order});
+                    continue;
+                }
+            }
+            if (live.empty()) {
+                continue;
+            }
+            std::swap(live[random() % live.size()], live.back());
+            auto const [at, order] = live.back();
+            live.pop_back();
+            if (*m.ram.map().pointer<u64>(at) >> 32 != static_cast<u64>(owner)) {
+                std::abort();
+            }
+            m.frames->free(at, order, owner);
+        }
+        for (auto [at, order] : live) {
+            m.frames->free(at, order, owner);
+        }
+    };
+    std::thread other{life, kBob};
+    life(kAlice);
+    other.join();
+    CHECK(m.frames->free_pages() == before);
+    CHECK(m.books_balance());
 }
