@@ -61,7 +61,7 @@ TEST_CASE("a later post delivers the earlier one first", "[hyperv][synic]") {
 TEST_CASE("nothing is delivered until the guest has set everything up", "[hyperv][synic]") {
     Partition p;
     p.hv.post_message(0, 2, 1, text(1));
-    u32 const missing = GENERATE(msr::kSimp, msr::kScontrol, msr::kSint0 + 2);
+    u32 const missing = GENERATE(as<u32>{}, msr::kSimp, msr::kScontrol, msr::kSint0 + 2);
     p.enable_synic();
     p.hv.reset();
     p.enable_synic();
