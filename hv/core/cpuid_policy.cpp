@@ -64,10 +64,10 @@ void CpuidPolicy::build_features() {
     basic_[0] = {.eax = has_xsave_ ? 0xdu : 0xbu, .ebx = vendor.ebx, .ecx = vendor.ecx, .edx = vendor.edx};
     CpuidRegs const one = host(1);
     u32 signature = one.eax;
-    // Software QEMU calls itself a K8; guests would take that family's errata paths. Say Zen 2, whose
-    // features these are.
+    // Software QEMU calls itself a K8; guests would take that family's errata paths, and
+    // those of Zen 1 to 4 ask for microcode. Say family 1Ah, which asks for nothing.
     if (is_amd(vendor) && family_of(signature) < 0x17) {
-        signature = 0x0083'0f10;
+        signature = 0x00b0'0f21;
     }
     u32 const vps = setup_.vp_count < 255 ? setup_.vp_count : 255;
     basic_[1] = {.eax = signature,

@@ -11,12 +11,13 @@ constexpr u32 kPlatformId = 0x17, kFeatureControl = 0x3a, kMicrocodeRevision = 0
 constexpr u32 kMtrrFixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
 // APM vol 2 §3.2, "Model-Specific Registers"; BKDG names.
 constexpr u32 kSyscfg = 0xc001'0010, kHwcr = 0xc001'0015, kTopMem = 0xc001'001a, kTopMem2 = 0xc001'001d,
-              kDeCfg = 0xc001'1029, kPatchLevel = kMicrocodeRevision;
+              kDeCfg = 0xc001'1029, kNbCfg = 0xc001'001f, kPatchLevel = kMicrocodeRevision;
 
 constexpr u64 kMtrrCapValue = 8 | 1u << 8 | 1u << 10; // 8 variable ranges, fixed ranges, write combining
 constexpr u64 kWriteBack = 6;
 constexpr u64 kDefaultTypeReset = kWriteBack | 1u << 11; // MTRRs on, everything write-back
 constexpr u64 kFastStrings = 1;
+constexpr u64 kTscCountsAtP0 = 1u << 24; // HWCR.TscFreqSel
 constexpr u64 kLfenceSerializes = 1u << 1;
 
 bool valid_type(u64 type) {
@@ -41,7 +42,8 @@ void GuestMsrs::reset() {
     }
     default_type_ = kDefaultTypeReset;
     misc_enable_ = kFastStrings;
-    amd_hwcr_ = 0;
+    amd_hwcr_ = kTscCountsAtP0;
+    amd_nb_cfg_ = 0;
 }
 
 std::optional<u64> GuestMsrs::read(u32 index) const {
@@ -57,6 +59,7 @@ std::optional<u64> GuestMsrs::read(u32 index) const {
     case kMiscEnable: return misc_enable_;
     case kFeatureControl: return 1; // locked, VMX off
     case kHwcr: return amd_hwcr_;
+    case kNbCfg: return amd_nb_cfg_;
     case kDeCfg: return kLfenceSerializes;
     case kPlatformId:
     case kPatchLevel:
@@ -95,6 +98,7 @@ bool GuestMsrs::write(u32 index, u64 value) {
         return true;
     case kMiscEnable: misc_enable_ = value; return true;
     case kHwcr: amd_hwcr_ = value; return true;
+    case kNbCfg: amd_nb_cfg_ = value; return true;
     case kMicrocodeRevision: // cleared before CPUID reads it back
     case kMicrocodeUpdate:   // no update is ever offered
     case kDeCfg:

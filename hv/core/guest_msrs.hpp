@@ -25,5 +25,6 @@ class GuestMsrs {
     u64 default_type_;
     u64 misc_enable_;
     u64 amd_hwcr_;
+    u64 amd_nb_cfg_;
 };
 } // namespace hv

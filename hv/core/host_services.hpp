@@ -40,6 +40,8 @@ class HostServices {
     virtual void load_fpu(FpuState const& state) = 0;
     /// XSETBV for the loaded guest: @p xcr0 was checked against what it may have.
     virtual void set_guest_xcr0(u64 xcr0) = 0;
+    /// XCR0 of the loaded guest, read back: not every machine lets XSETBV be intercepted.
+    virtual u64 guest_xcr0() const = 0;
 
   protected:
     virtual void set_timer(Cpu&, u64 deadline_tsc) = 0;

@@ -42,6 +42,8 @@ void Scheduler::turn() {
     if (rendezvous_ != nullptr) {
         rendezvous_->pause_if_asked();
     }
+    // What a kick announces is looked at from here on; one that comes later ends the run or the wait.
+    __atomic_store_n(&cpu_.kicked, 0, __ATOMIC_RELAXED);
     u64 now = host_.now_tsc();
     if (housekeeping_ != nullptr && now >= housekeeping_->due_tsc()) {
         housekeeping_->run(now);

@@ -138,9 +138,11 @@ class VirtBackend {
 
     /// An empty second-level table. Lives until destroy.
     virtual Result<NestedMap*, VirtError> create_nested_map(HostFrames&) = 0;
-    virtual void destroy(NestedMap*) = 0;
+    /// @param frames the ones it was created with
+    virtual void destroy(NestedMap*, HostFrames& frames) = 0;
     virtual Result<VirtVcpu*, VirtError> create_vcpu(VcpuSetup const&, HostFrames&) = 0;
-    virtual void destroy(VirtVcpu*) = 0;
+    /// On the CPU where it is loaded, if it is. @param frames the ones it was created with
+    virtual void destroy(VirtVcpu*, HostFrames& frames) = 0;
     /// "VMCALL" or "VMMCALL" for the hypercall page: 3 bytes.
     virtual void hypercall_instruction(u8 (&bytes)[3]) const = 0;
 };

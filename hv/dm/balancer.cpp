@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// Three passes over the partitions: look (what does each want, what may it hope for), share (only when there
+// is not enough: who is entitled to what), order (grow from the top of the priorities, shrink from the
+// bottom).
 #include "hv/dm/balancer.hpp"
 #include "hv/base/assert.hpp"
 
@@ -8,14 +11,19 @@ namespace {
 constexpr u64 kGrain = kPagesPerLargePage;
 // A partition is "short" only when it lacks more than 1/32 of what it wants, and has a surplus only beyond
 // 1/16: the gap keeps a steady guest from being grown and shrunk in turns.
-constexpr unsigned kShortShift = 5, kSurplusShift = 4;
+constexpr unsigned kShortShift = 5;
+// What grows gets 1/64 more than it wants now.
+constexpr unsigned kMarginShift = 6;
+// Reports lag behind: for some ticks after growing, until this is shifted out, the smallest lack is made
+// good.
+constexpr u64 kSettling = 1u << 7;
 // Idle memory leaves slowly: an eighth of the surplus a tick, at least this much.
 constexpr u64 kIdleStepLeast = 16 * MiB / kPageBytes;
 constexpr unsigned kIdleStepShift = 3;
-// After a short answer the guest is left alone for this many ticks.
-constexpr u64 kFloorTicks = 10;
-// Passes over a shortage by weight before the rest goes in priority order.
-constexpr unsigned kSharePasses = 3;
+// After a short answer the guest is left alone for this many ticks, twice as many after each further one.
+constexpr u64 kFloorTicksFirst = 10, kFloorTicksMost = 160;
+// The guest spends 1/64 of a whole unit on describing it, however little of the unit it gets.
+constexpr u64 kLeastHotAdd = 16 * MiB / kPageBytes;
 
 constexpr u64 min(u64 a, u64 b) {
     return a < b ? a : b;
@@ -31,195 +39,258 @@ constexpr u64 above(u64 a, u64 b) {
 bool movable(PartitionView const& v) {
     return v.reporting && v.cooperative;
 }
-/// How far the partition is entitled to at each step.
-u64 step_target(PartitionView const& v, PartitionMemory const& m, unsigned step) {
-    u64 const floor = v.minimum;
-    u64 const demand = min(max(v.demand, floor), v.maximum);
-    switch (step) {
-    case 0: return floor;
-    case 1: return demand;
-    default: return m.wanted;
-    }
+
+/// What a partition that reports should have.
+u64 wanted_of(PartitionView const& v) {
+    return min(max(v.demand * (100 + v.buffer_percent) / 100, v.minimum), v.maximum);
+}
+/// Less than this is missing to nobody.
+constexpr u64 short_of(u64 wanted) {
+    return kGrain + (wanted >> kShortShift);
 }
 
-/// Gives out @p pool towards a step's targets, by priority, and returns what is left. Everyone gets a share
-/// in proportion to priority first; what the small ones did not need goes round again; the last remainder
-/// goes to the highest priorities.
-u64 hand_out(u64 pool, unsigned step, std::span<PartitionView const> views,
-             std::span<PartitionMemory> memory) {
-    u64 need = 0;
-    for (usize i = 0; i < views.size(); ++i) {
-        if (movable(views[i])) {
-            need += above(step_target(views[i], memory[i], step), memory[i].entitled);
-        }
+/// Keeps the clock of a guest that gave less than asked. @return whether it can be asked: not right after
+/// that, unless its demand has fallen since
+bool look_at_floor(PartitionView const& v, PartitionMemory& m) {
+    if (!v.at_floor) {
+        m.floor_ticks = 0;
+        m.floor_wait = v.can_act ? 0 : m.floor_wait; // busy: perhaps with our next try
+        return true;
     }
-    if (need <= pool) {
-        for (usize i = 0; i < views.size(); ++i) {
-            if (movable(views[i])) {
-                memory[i].entitled = max(memory[i].entitled, step_target(views[i], memory[i], step));
-            }
-        }
-        return pool - need;
+    if (m.floor_ticks++ == 0) {
+        m.floor_wait = m.floor_wait == 0 ? kFloorTicksFirst : min(2 * m.floor_wait, kFloorTicksMost);
+        m.floor_demand = v.demand;
     }
-    for (unsigned pass = 0; pass < kSharePasses && pool > kGrain; ++pass) {
-        u64 weights = 0;
-        for (usize i = 0; i < views.size(); ++i) {
-            if (movable(views[i]) && step_target(views[i], memory[i], step) > memory[i].entitled) {
-                weights += views[i].priority + 1;
-            }
-        }
-        if (weights == 0) {
-            break;
-        }
-        u64 const share = (pool << 8) / weights; // pages a unit of priority, 8 fractional bits
-        for (usize i = 0; i < views.size(); ++i) {
-            if (!movable(views[i])) {
-                continue;
-            }
-            u64 const lacks = above(step_target(views[i], memory[i], step), memory[i].entitled);
-            u64 const gets = min(lacks, share * (views[i].priority + 1) >> 8);
-            memory[i].entitled += gets;
-            pool -= gets;
-        }
-    }
-    for (usize i = views.size(); i-- > 0 && pool != 0;) {
-        if (!movable(views[i])) {
-            continue;
-        }
-        u64 const gets = min(above(step_target(views[i], memory[i], step), memory[i].entitled), pool);
-        memory[i].entitled += gets;
-        pool -= gets;
-    }
-    return 0;
+    return m.floor_ticks > m.floor_wait || v.demand + (v.demand >> 4) < m.floor_demand;
 }
 
-/// Fills wanted and the surplus clock. @return pages wanted beyond what is assigned, over all
-u64 look(HostView const&, std::span<PartitionView const> views, std::span<PartitionMemory> memory) {
-    u64 needs = 0;
+struct Sums {
+    u64 hunger = 0;   ///< lacked by those who lack enough to act on it
+    u64 assigned = 0; ///< of the movable, as all below
+    u64 surplus = 0;  ///< of those who can give
+    u64 least = 0;    ///< the first steps of a shortage
+    u64 demand = 0;
+    u64 weights = 0;
+};
+
+void look_at(PartitionView const& v, PartitionMemory& m, Sums& sums) {
+    m.wanted = wanted_of(v);
+    // Whoever is below its demand is helped at once, and who has begun to grow goes on until it has all.
+    m.tolerance = v.assigned < v.demand || m.settling != 0 ? kGrain : short_of(m.wanted);
+    u64 const surplus = above(v.assigned, m.wanted);
+    m.surplus_ticks = surplus > 2 * short_of(m.wanted) ? m.surplus_ticks + 1 : 0;
+    u64 const reach = min(v.maximum, v.assigned + v.ballooned + v.hot_addable);
+    m.goal = min(m.wanted, reach);
+    m.least = min(v.minimum, m.goal);
+    m.entitled = max(m.goal, v.assigned);
+    if (m.entitled - v.assigned > m.tolerance) {
+        // A little more, because a larger guest wants more: Linux keeps 1/8 to 1/32 of its memory free.
+        m.entitled = min(m.goal + (m.wanted >> kMarginShift), reach);
+        sums.hunger += m.entitled - v.assigned;
+    }
+    sums.surplus += surplus;
+    if (v.at_floor || m.floor_wait != 0) {
+        m.can_give = look_at_floor(v, m);
+        if (!m.can_give) {
+            // It keeps what it has, whatever the others do.
+            m.least = v.assigned;
+            m.goal = max(m.goal, v.assigned);
+            sums.surplus -= surplus;
+        }
+    }
+    m.demand = max(min(v.demand, m.goal), m.least);
+    sums.assigned += v.assigned;
+    sums.least += m.least;
+    sums.demand += m.demand;
+    sums.weights += u64{v.priority} + 1;
+}
+
+Sums look(std::span<PartitionView const> views, std::span<PartitionMemory> memory) {
+    Sums sums;
     for (usize i = 0; i < views.size(); ++i) {
         PartitionView const& v = views[i];
         PartitionMemory& m = memory[i];
-        m.wanted = wanted_pages(v);
-        m.entitled = v.assigned;
-        if (v.at_floor) {
-            m.floor_ticks = kFloorTicks;
-        } else if (m.floor_ticks != 0) {
-            --m.floor_ticks;
-        }
-        if (!movable(v)) {
+        m.movable = m.can_give = movable(v);
+        if (m.movable) {
+            look_at(v, m, sums);
+        } else {
+            m.wanted = m.least = m.demand = m.goal = m.entitled = v.assigned;
             m.surplus_ticks = 0;
-            continue;
         }
-        bool const surplus = above(v.assigned, m.wanted) > max(kGrain, m.wanted >> kSurplusShift);
-        m.surplus_ticks = surplus ? m.surplus_ticks + 1 : 0;
-        needs += above(m.wanted, v.assigned);
     }
-    return needs;
+    return sums;
 }
 
-/// Entitlements when not everyone can have what it wants.
-void share_shortage(HostView const& host, std::span<PartitionView const> views,
-                    std::span<PartitionMemory> memory, u64 needs) {
-    // First whether the surpluses cover it: then nobody's buffer is touched, and the least priority gives
-    // first.
-    u64 lacking = above(needs + host.claimed, host.free);
+/// The surpluses cover @p lacking: nobody's buffer is touched, and the least priority gives first.
+void take_surpluses(u64 lacking, std::span<PartitionView const> views, std::span<PartitionMemory> memory) {
     for (usize i = 0; i < views.size() && lacking != 0; ++i) {
-        if (!movable(views[i])) {
-            continue;
+        if (memory[i].can_give) {
+            u64 const gives = min(above(views[i].assigned, memory[i].wanted), lacking);
+            memory[i].entitled -= gives;
+            lacking -= gives;
         }
-        u64 const gives = min(above(views[i].assigned, memory[i].wanted), lacking);
-        memory[i].entitled -= gives;
-        lacking -= gives;
     }
-    if (lacking == 0) {
-        for (usize i = 0; i < views.size(); ++i) {
-            if (movable(views[i])) {
-                memory[i].entitled = max(memory[i].entitled, memory[i].wanted);
-            }
-        }
-        return;
-    }
-    u64 pool = host.free;
+}
+
+using Step = u64 PartitionMemory::*;
+
+/// Entitles everyone to @p from and a share of @p pool towards @p to, in proportion to priority.
+/// @param weights the sum over those who take part; may count some who lack nothing
+/// @param[in,out] pool what there is to share, then what is left
+/// @return the sum over those who still lack something
+u64 share_out(u64& pool, u64 weights, Step from, Step to, std::span<PartitionView const> views,
+              std::span<PartitionMemory> memory) {
+    u64 const share = weights == 0 ? 0 : (pool << 8) / weights; // pages a unit of priority, 8 fractional bits
+    weights = 0;
     for (usize i = 0; i < views.size(); ++i) {
-        if (movable(views[i])) {
-            pool += views[i].assigned;
-            memory[i].entitled = 0;
+        PartitionMemory& m = memory[i];
+        u64 const lacks = m.*to - m.*from;
+        u64 const weight = u64{views[i].priority} + 1;
+        u64 const gets = min(lacks, share * weight >> 8);
+        m.entitled = m.*from + gets;
+        pool -= gets;
+        weights += gets != lacks ? weight : 0;
+    }
+    return weights;
+}
+
+/// Shares out what is left among those who still lack something, the highest priority first; what one does
+/// not need of its share goes to the next. @return what is left even so
+u64 share_rest(u64 pool, u64 weights, Step to, std::span<PartitionView const> views,
+               std::span<PartitionMemory> memory) {
+    u64 const share = weights == 0 ? 0 : (pool << 8) / weights + 1; // rounded up: nothing should be left
+    u64 offered = 0;
+    for (usize i = views.size(); i-- > 0 && pool != 0;) {
+        PartitionMemory& m = memory[i];
+        u64 const lacks = m.*to - m.entitled;
+        if (lacks != 0) {
+            offered = min(offered + (share * (u64{views[i].priority} + 1) >> 8), pool);
+            u64 const gets = min(lacks, offered);
+            m.entitled += gets;
+            offered -= gets;
+            pool -= gets;
         }
     }
-    pool = above(pool, host.claimed);
-    for (unsigned step = 0; step < 3 && pool != 0; ++step) {
-        pool = hand_out(pool, step, views, memory);
-    }
+    return pool;
+}
+
+/// Entitlements when not everyone can have what it wants: all get the highest step that @p pool affords to
+/// all (minimum, demand), and share by priority what is left towards the next (demand, wanted).
+void share_shortage(u64 pool, Sums const& sums, std::span<PartitionView const> views,
+                    std::span<PartitionMemory> memory) {
     // Nobody goes below its minimum, whatever was claimed.
-    for (usize i = 0; i < views.size(); ++i) {
-        if (movable(views[i])) {
-            memory[i].entitled = max(memory[i].entitled, min(views[i].minimum, views[i].assigned));
-        }
+    bool const above_demand = sums.demand <= pool;
+    pool = above(pool, above_demand ? sums.demand : sums.least);
+    Step const from = above_demand ? &PartitionMemory::demand : &PartitionMemory::least;
+    Step const to = above_demand ? &PartitionMemory::goal : &PartitionMemory::demand;
+    u64 const weights = share_out(pool, sums.weights, from, to, views, memory);
+    pool = share_rest(pool, weights, to, views, memory);
+    for (usize i = views.size(); i-- > 0 && pool != 0;) {
+        u64 const gets = min(memory[i].*to - memory[i].entitled, pool);
+        memory[i].entitled += gets;
+        pool -= gets;
     }
 }
 
-Order shrink(PartitionView const& v, PartitionMemory const& m, u64 pages, Reason reason) {
-    if (m.floor_ticks != 0) {
-        return {Order::Kind::Hold, Reason::AtFloor, 0};
-    }
-    pages = min(pages, above(v.assigned, v.minimum));
-    // Whole large pages: their tables stay large and the frames join again.
-    u64 const whole = align_down(pages, kGrain);
-    return {Order::Kind::Balloon, reason, whole != 0 ? whole : pages};
-}
-
-Order grow(PartitionView const& v, PartitionMemory const& m, u64& free) {
-    u64 const lacks = above(m.entitled, v.assigned);
+Order grow(PartitionView const& v, u64 lacks, bool shared, u64& free) {
+    constexpr Order kNothingFree{Order::Kind::Hold, Reason::NoFreeMemory, 0};
     Reason const reason = v.assigned < v.demand ? Reason::BelowDemand : Reason::BelowWanted;
     u64 const room = min(above(v.maximum, v.assigned), free);
-    if (room == 0) {
-        return {Order::Kind::Hold, Reason::NoFreeMemory, 0};
-    }
+    Order order{Order::Kind::GiveBack, reason, 0};
     if (v.ballooned != 0) {
-        u64 const pages = min(min(align_up(lacks, kGrain), v.ballooned), room);
-        free -= pages;
-        return {Order::Kind::GiveBack, reason, pages};
+        order.pages = min(min(align_up(lacks, kGrain), v.ballooned), room);
+    } else {
+        order.kind = Order::Kind::HotAdd;
+        u64 const unit = max(v.hot_add_unit, kGrain);
+        // In a shortage a whole unit would be more than its share.
+        u64 const wish = shared ? align_down(lacks, kGrain) : align_up(lacks, unit);
+        order.pages = min(min(wish, v.hot_addable), room);
+        if (order.pages < kLeastHotAdd && order.pages < v.hot_addable) {
+            return kNothingFree;
+        }
     }
-    if (v.hot_addable == 0) {
-        return {Order::Kind::Hold, Reason::Satisfied, 0};
+    if (order.pages == 0) {
+        return kNothingFree;
     }
-    u64 const unit = v.hot_add_unit == 0 ? kGrain : v.hot_add_unit;
-    u64 const pages = min(min(align_up(lacks, unit), v.hot_addable), room);
-    free -= pages;
-    return {Order::Kind::HotAdd, reason, pages};
+    free -= order.pages;
+    return order;
 }
 
-Order decide(HostView const& host, PartitionView const& v, PartitionMemory const& m, bool shortage,
-             u64& free) {
-    if (!movable(v)) {
-        return {Order::Kind::Hold, Reason::NotReporting, 0};
+/// Orders for those who grow, the highest priority first, and a Hold for the others. Free first, then give:
+/// only what is free now is handed out. @return pages that growing takes, free or not
+u64 order_growth(u64 free, bool shared, std::span<PartitionView const> views,
+                 std::span<PartitionMemory> memory, std::span<Order> orders) {
+    u64 hunger = 0;
+    for (usize i = views.size(); i-- > 0;) {
+        PartitionView const& v = views[i];
+        PartitionMemory& m = memory[i];
+        if (!m.movable) {
+            orders[i] = {Order::Kind::Hold, Reason::NotReporting, 0};
+            continue;
+        }
+        u64 const lacks = above(m.entitled, v.assigned);
+        bool const hungry = lacks > m.tolerance;
+        m.settling = hungry ? kSettling : m.settling >> 1;
+        // In a shortage little things are not taken from others: that would only move the shortage around.
+        hunger += hungry && (!shared || lacks > short_of(m.wanted)) ? lacks : 0;
+        if (!v.can_act) {
+            // What it is about to get is not for lower priorities.
+            free -= hungry ? min(lacks, free) : 0;
+            orders[i] = {Order::Kind::Hold, Reason::Busy, 0};
+        } else if (hungry) {
+            orders[i] = grow(v, lacks, shared, free);
+        } else if (shared && above(m.goal, v.assigned) > m.tolerance) {
+            orders[i] = {Order::Kind::Hold, Reason::NoFreeMemory, 0};
+        } else {
+            orders[i] = {Order::Kind::Hold, Reason::Satisfied, 0};
+            if (above(m.wanted, m.entitled) > m.tolerance) {
+                orders[i].reason = Reason::CannotGrow;
+            } else if (!m.can_give && m.surplus_ticks != 0) {
+                orders[i].reason = Reason::AtFloor;
+            }
+        }
     }
-    if (!v.can_act) {
-        return {Order::Kind::Hold, Reason::Busy, 0};
+    return hunger;
+}
+
+/// Orders for those who shrink, the least priority first: for @p needed pages that others get, and for
+/// surpluses that have idled.
+void order_shrinking(HostView const& host, u64 needed, std::span<PartitionView const> views,
+                     std::span<PartitionMemory> memory, std::span<Order> orders) {
+    // Whole large pages are taken, so that tables stay large and frames join again; what one gives beyond its
+    // part is the next ones' relief.
+    s64 owed = 0;
+    for (usize i = 0; i < views.size(); ++i) {
+        PartitionView const& v = views[i];
+        PartitionMemory& m = memory[i];
+        if (orders[i].kind != Order::Kind::Hold || !m.can_give) {
+            continue;
+        }
+        u64 const gives = min(above(v.assigned, m.entitled), needed);
+        needed -= gives;
+        if (!v.can_act) {
+            continue; // it is being worked on, so the others need not give that too
+        }
+        owed += static_cast<s64>(gives);
+        Order order{Order::Kind::Balloon, m.entitled >= m.goal ? Reason::Surplus : Reason::SharedShortage, 0};
+        if (gives != 0 && owed > 0) {
+            order.pages = min(align_up(static_cast<u64>(owed), kGrain), above(v.assigned, v.minimum));
+            owed -= static_cast<s64>(order.pages);
+        } else if (m.surplus_ticks > host.idle_ticks) {
+            u64 const idle = v.assigned - m.wanted;
+            order.reason = Reason::Idle;
+            order.pages = align_down(min(idle, max(idle >> kIdleStepShift, kIdleStepLeast)), kGrain);
+        }
+        if (order.pages != 0) {
+            orders[i] = order;
+            m.floor_ticks = 0; // it is asked again
+        }
     }
-    u64 const lacks = above(m.entitled, v.assigned);
-    u64 const threshold = v.assigned < v.demand ? kGrain : max(kGrain, m.wanted >> kShortShift);
-    if (lacks > threshold) {
-        return grow(v, m, free);
-    }
-    u64 const gives = above(v.assigned, m.entitled);
-    if (gives >= kGrain) {
-        return shrink(v, m, gives, m.entitled >= m.wanted ? Reason::Surplus : Reason::SharedShortage);
-    }
-    if (!shortage && m.surplus_ticks > host.idle_ticks) {
-        u64 const surplus = above(v.assigned, m.wanted);
-        return shrink(v, m, min(surplus, max(surplus >> kIdleStepShift, kIdleStepLeast)), Reason::Idle);
-    }
-    return {Order::Kind::Hold, Reason::Satisfied, 0};
 }
 } // namespace
 
 u64 wanted_pages(PartitionView const& v) {
-    if (!v.reporting) {
-        return v.assigned;
-    }
-    u64 const wanted = v.demand + v.demand / 100 * v.buffer_percent + v.demand % 100 * v.buffer_percent / 100;
-    return min(max(wanted, v.minimum), v.maximum);
+    return v.reporting ? wanted_of(v) : v.assigned;
 }
 
 s64 availability_percent(u64 assigned, u64 demand) {
@@ -243,26 +314,27 @@ MemoryStatus status(PartitionView const& v) {
     return v.assigned >= wanted_pages(v) ? MemoryStatus::Ok : MemoryStatus::Low;
 }
 
+u64 reclaimable_pages(std::span<PartitionView const> views) {
+    u64 pages = 0;
+    for (PartitionView const& v : views) {
+        pages += movable(v) ? above(v.assigned, v.minimum) : 0;
+    }
+    return pages;
+}
+
 void balance(HostView const& host, std::span<PartitionView const> views, std::span<PartitionMemory> memory,
              std::span<Order> orders) {
     HV_ASSERT(memory.size() == views.size() && orders.size() == views.size());
-    u64 const needs = look(host, views, memory);
-    bool const shortage = needs + host.claimed > host.free;
-    if (shortage) {
-        share_shortage(host, views, memory, needs);
+    Sums const sums = look(views, memory);
+    u64 const lacking = above(sums.hunger + host.claimed, host.free);
+    bool const shared = lacking > sums.surplus;
+    if (shared) {
+        share_shortage(above(host.free + sums.assigned, host.claimed), sums, views, memory);
     } else {
-        for (usize i = 0; i < views.size(); ++i) {
-            if (movable(views[i])) {
-                memory[i].entitled = max(memory[i].entitled, memory[i].wanted);
-            }
-        }
+        take_surpluses(lacking, views, memory);
     }
-    // Free first, then give: only what is free now is handed out, highest priority first; the rest follows
-    // when it is back.
-    u64 free = above(host.free, host.claimed);
-    for (usize i = views.size(); i-- > 0;) {
-        orders[i] = decide(host, views[i], memory[i], shortage, free);
-    }
+    u64 const growth = order_growth(above(host.free, host.claimed), shared, views, memory, orders);
+    order_shrinking(host, above(growth + host.claimed, host.free), views, memory, orders);
 }
 
 char const* text(Reason reason) {
@@ -275,6 +347,7 @@ char const* text(Reason reason) {
     case Reason::SharedShortage: return "the host is short and all give by priority";
     case Reason::Idle: return "it has not wanted this memory for long";
     case Reason::NoFreeMemory: return "it should grow but the host has nothing free";
+    case Reason::CannotGrow: return "it should grow but takes no more memory";
     case Reason::NotReporting: return "its driver does not report";
     case Reason::Busy: return "an operation is under way";
     case Reason::AtFloor: return "the guest gave all it can for now";

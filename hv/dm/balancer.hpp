@@ -6,8 +6,10 @@
 //   assigned = pages backed         demand = committed − ballooned
 //   wanted   = demand × (1 + buffer), kept within [minimum, maximum]
 //
-//   every partition is entitled to   minimum → demand → wanted → what it has   in that order, each step for
-//   all by priority
+//   enough for all:        everyone is entitled to what it wants, and keeps what it has
+//   surpluses cover it:    the least priority gives its surplus first
+//   otherwise:             minimum → demand → wanted, each step for all, the first that is not affordable
+//                          shared by priority
 #pragma once
 #include "hv/base/types.hpp"
 #include <span>
@@ -23,7 +25,7 @@ enum class MemoryStatus : u8 {
 /// What the balancer sees of one partition. Filled by its owner each tick.
 struct PartitionView {
     u64 assigned = 0;
-    u64 demand = 0; ///< valid with `reporting`
+    u64 demand = 0; ///< valid with `reporting`; at most 2^40
     u64 minimum = 0, maximum = 0;
     u64 ballooned = 0;    ///< can be given back
     u64 hot_addable = 0;  ///< can be hot-added, 0 when the guest refuses
@@ -51,6 +53,7 @@ enum class Reason : u8 {
     SharedShortage, ///< shrinks: all give by priority
     Idle,           ///< shrinks: nobody asked, but it has not wanted this memory for long
     NoFreeMemory,   ///< would grow, the host has nothing now
+    CannotGrow,     ///< would grow, has nothing ballooned and its guest takes no hot-added memory
     NotReporting,   ///< no driver, or it does not answer
     Busy,           ///< an operation is under way
     AtFloor,        ///< the guest gave all it can for now
@@ -67,10 +70,19 @@ struct Order {
 /// What the balancer remembers of a partition between ticks; zeroed when the partition starts.
 struct PartitionMemory {
     u64 surplus_ticks = 0; ///< how long it has held a surplus
-    u64 floor_ticks = 0;   ///< ticks since it last gave less than asked
-    // The tick's working values.
-    u64 wanted = 0;
-    u64 entitled = 0;
+    u64 floor_ticks = 0;   ///< ticks since it gave less than asked and was not asked again
+    u64 floor_wait = 0;    ///< how many of those it is left alone
+    u64 floor_demand = 0;  ///< its demand when it gave less
+    u64 settling = 0;      ///< not 0: it grew a moment ago
+    u64 wanted = 0;        ///< wanted_pages() at the last tick
+    // Working values of a tick.
+    bool movable = false;  ///< it reports and answers
+    bool can_give = false; ///< and may be asked for pages
+    u64 least = 0;         ///< the steps of a shortage: minimum,
+    u64 demand = 0;        ///< demand,
+    u64 goal = 0;          ///< wanted; all as far as its guest can go
+    u64 entitled = 0;      ///< what it should have
+    u64 tolerance = 0;     ///< lacking this much or less is nothing to act on
 };
 
 /// One partition's wanted amount. Pure. Never below minimum or above maximum.
@@ -80,6 +92,10 @@ s64 availability_percent(u64 assigned, u64 demand);
 /// 100 × demand / assigned; 0 for nothing assigned.
 u64 pressure_percent(u64 assigned, u64 demand);
 MemoryStatus status(PartitionView const&);
+
+/// What could be had for a claim beyond free memory, if every guest gave all it may: what everyone that
+/// cooperates has above its minimum. A claim above free + this can never be met.
+u64 reclaimable_pages(std::span<PartitionView const> views);
 
 /// One tick.
 /// @param views one per running partition, in ascending order of priority (least first; equal priorities in

@@ -80,7 +80,6 @@ Result<GuestMemory*, GuestMemoryRefusal> GuestMemory::create(KernelHeap& heap, F
         backed = backed && memory->back(first, pages, PageState::NotAdded).ok();
     });
     if (!backed) {
-        memory->discard();
         destroy(heap, memory);
         u32 const node = config.numa_spanning ? kAnyNode : home;
         u64 const free_now = config.numa_spanning ? frames.guest_free_pages() : frames.free_pages(home);
@@ -93,6 +92,9 @@ Result<GuestMemory*, GuestMemoryRefusal> GuestMemory::create(KernelHeap& heap, F
 void GuestMemory::destroy(KernelHeap& heap, GuestMemory* memory) {
     if (memory == nullptr) {
         return;
+    }
+    if (memory->map_ == nullptr) {
+        memory->discard();
     }
     HV_ASSERT(memory->backed_pages_ == 0 && memory->stash_.count() == 0);
     memory->tables_.trim(0);
@@ -108,7 +110,7 @@ void GuestMemory::destroy(KernelHeap& heap, GuestMemory* memory) {
 void GuestMemory::attach(NestedMap& empty_map) {
     HV_ASSERT(map_ == nullptr && empty_map.counts().table_frames == 1);
     map_ = &empty_map;
-    settle_tables(); // the root came out of the pool
+    tables_.fill(tables_needed()); // for what the map took to be made; kMapFrames foresaw it
 }
 
 u32 GuestMemory::block_index(Gpa at) const {

@@ -53,6 +53,7 @@ struct GuestMemoryCounters {
     u64 zeroed_pages = 0;      ///< 4 KiB pages zeroed for the guest
     u64 ballooned_touches = 0; ///< touches of pages that the guest had given away
     u64 compactions = 0;       ///< blocks copied together
+    u64 late_tables = 0; ///< table frames that had to be asked for after the fact: 0, or we counted wrong
 };
 
 /// Every member is called on the partition's own physical CPU, between two runs of its processor, or while it
@@ -63,7 +64,7 @@ class GuestMemory final : public GuestAccess {
     /// Takes the startup memory. All or nothing. Then: make a NestedMap out of table_frames(), attach() it.
     static Result<GuestMemory*, GuestMemoryRefusal> create(KernelHeap&, FrameAllocator&,
                                                            GuestMemoryConfig const&);
-    /// Ends it and returns the last frame. The map made of table_frames() must be gone, after discard().
+    /// Ends it and returns the last frame. If a map was attached: after discard(), and the map is gone.
     static void destroy(KernelHeap&, GuestMemory*);
 
     /// Where the nested tables take their frames.

@@ -212,7 +212,8 @@ u64 GuestMemory::tables_needed() const {
 void GuestMemory::settle_tables() {
     u64 const needed = tables_needed();
     if (tables_.available() < needed) {
-        tables_.fill(needed); // after attach() only: release() keeps it full when memory is short
+        counters_.late_tables += needed - tables_.available();
+        tables_.fill(needed);
     } else if (tables_.available() > needed + kSlackTables) {
         tables_.trim(needed);
     }

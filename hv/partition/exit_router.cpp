@@ -6,6 +6,10 @@
 #include "hv/partition/virtual_processor.hpp"
 
 namespace hv::partition {
+namespace {
+constexpr u32 kXsaveLeaf = 0xd; // its answer depends on XCR0
+}
+
 void VirtualProcessor::handle(Exit const& exit, Cpu& cpu) {
     ++counters_.exits[static_cast<u32>(exit.kind)];
     switch (exit.kind) {
@@ -64,8 +68,11 @@ void VirtualProcessor::skip(Exit const& exit) {
 }
 
 void VirtualProcessor::on_cpuid() {
-    CpuidRegs const& r =
-        cpuid_.query(static_cast<u32>(hw_.gprs[Reg::Rax]), static_cast<u32>(hw_.gprs[Reg::Rcx]));
+    u32 const leaf = static_cast<u32>(hw_.gprs[Reg::Rax]);
+    if (leaf == kXsaveLeaf) [[unlikely]] {
+        cpuid_.set_xcr0(host_.guest_xcr0());
+    }
+    CpuidRegs const& r = cpuid_.query(leaf, static_cast<u32>(hw_.gprs[Reg::Rcx]));
     hw_.gprs[Reg::Rax] = r.eax;
     hw_.gprs[Reg::Rbx] = r.ebx;
     hw_.gprs[Reg::Rcx] = r.ecx;

@@ -37,7 +37,7 @@ Result<Guest*, mm::GuestMemoryRefusal> Guest::create(PartitionConfig const& conf
     void* const fpu = nested ? frames.allocate() : nullptr;
     if (fpu == nullptr) {
         if (nested) {
-            host.backend.destroy(nested.value());
+            host.backend.destroy(nested.value(), memory->table_frames());
         }
         mm::GuestMemory::destroy(heap, memory);
         return Err{kNoHostMemory};
@@ -46,10 +46,10 @@ Result<Guest*, mm::GuestMemoryRefusal> Guest::create(PartitionConfig const& conf
     void* const space = hardware ? heap.allocate(sizeof(Guest), alignof(Guest)) : nullptr;
     if (space == nullptr) {
         if (hardware) {
-            host.backend.destroy(hardware.value());
+            host.backend.destroy(hardware.value(), frames);
         }
         frames.free(fpu);
-        host.backend.destroy(nested.value());
+        host.backend.destroy(nested.value(), memory->table_frames());
         mm::GuestMemory::destroy(heap, memory);
         return Err{kNoHostMemory};
     }
@@ -69,10 +69,10 @@ void Guest::destroy(Guest* guest, HostParts& host) {
     Parts const parts = guest->parts_;
     guest->~Guest();
     parts.heap.free(guest, sizeof(Guest), alignof(Guest));
-    host.backend.destroy(&parts.hardware);
+    host.backend.destroy(&parts.hardware, parts.frames);
     parts.frames.free(parts.fpu_area.data());
     parts.memory.discard();
-    host.backend.destroy(&parts.nested);
+    host.backend.destroy(&parts.nested, parts.memory.table_frames());
     mm::GuestMemory::destroy(parts.heap, &parts.memory);
 }
 

@@ -21,6 +21,7 @@ struct Snapshot {
     bool can_shut_down = false; ///< the guest's shutdown service listens
     u64 started_tsc = 0;
     u64 restarts = 0;
+    u64 ends = 0;   ///< counts power-offs, crashes and failed starts
     u64 starts = 0; ///< counts power-ons, so that a reader notices a new life
 };
 

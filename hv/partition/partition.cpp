@@ -185,7 +185,8 @@ void Partition::try_start(Cpu& cpu) {
     stop(cpu, mgmt::RunState::Off, "not started: it does not fit");
 }
 
-void Partition::boot(Cpu&) {
+void Partition::boot(Cpu& cpu) {
+    guest_->vp().load(cpu);
     waiting_for_pages_ = 0;
     panicked_ = false;
     ending_ = Ending::None;
@@ -226,6 +227,7 @@ void Partition::stop(Cpu& cpu, mgmt::RunState state, char const* detail) {
     end_guest(cpu);
     ending_ = Ending::None;
     waiting_for_pages_ = 0;
+    ++ends_;
     state_ = state;
     detail_ = detail;
     if (state == mgmt::RunState::Crashed) {
@@ -289,6 +291,7 @@ void Partition::publish() {
     s.started_tsc = started_tsc_;
     s.restarts = restarts_;
     s.starts = starts_;
+    s.ends = ends_;
     if (guest_ != nullptr) {
         mm::GuestMemory const& memory = guest_->memory();
         dm::DmService const& dm = guest_->dm();

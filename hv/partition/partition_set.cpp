@@ -77,7 +77,7 @@ bool PartitionSet::all_ended() {
         if (!ended || p.mailbox().has_requests()) {
             return false;
         }
-        any_started = any_started || s.starts != 0 || s.detail[0] != 0;
+        any_started = any_started || s.ends != 0;
     }
     return any_started;
 }

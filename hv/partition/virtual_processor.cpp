@@ -18,6 +18,9 @@ void VirtualProcessor::reset() {
     hw_.reset();
     apic_.reset();
     fpu_.reset();
+    if (loaded_) {
+        host_.load_fpu(fpu_);
+    }
     msrs_.reset();
     cpuid_.set_osxsave(false);
     cpuid_.set_xcr0(1);

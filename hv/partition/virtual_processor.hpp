@@ -43,6 +43,8 @@ class VirtualProcessor {
     u64 next_timer_tsc() const { return next_timer_tsc_; }
     /// Runs the guest on this CPU until it halts, the time is up, or the partition has work to do.
     void run(Cpu&, u64 until_tsc);
+    /// Puts the guest's state on this CPU, where it stays until leave(). Before reset() and enter_at() too.
+    void load(Cpu&);
     /// Takes the guest's state off the CPU.
     void leave(Cpu&);
 
@@ -71,7 +73,6 @@ class VirtualProcessor {
     void dump();
 
   private:
-    void load(Cpu&);
     void attend(u64 now_tsc);
     void deliver_interrupts();
     void fire_timers(u64 now_tsc);

@@ -75,7 +75,6 @@ Result<void, VirtError> SvmBackend::set_up_machine(SvmFeatures const& features, 
     machine_.features = features;
     machine_.io_map = frames.physical(maps);
     machine_.msr_map = machine_.io_map + kIoMapBytes;
-    frames_ = &frames;
     ready_ = true;
     return {};
 }
@@ -88,8 +87,8 @@ Result<NestedMap*, VirtError> SvmBackend::create_nested_map(HostFrames& frames) 
     return map;
 }
 
-void SvmBackend::destroy(NestedMap* map) {
-    destroy_npt(map, *frames_);
+void SvmBackend::destroy(NestedMap* map, HostFrames& frames) {
+    destroy_npt(map, frames);
 }
 
 Result<VirtVcpu*, VirtError> SvmBackend::create_vcpu(VcpuSetup const& setup, HostFrames& frames) {
@@ -108,12 +107,12 @@ Result<VirtVcpu*, VirtError> SvmBackend::create_vcpu(VcpuSetup const& setup, Hos
         new (object) SvmVcpu(machine_, setup, *new (vmcb) arch::Vmcb{}, frames.physical(vmcb)));
 }
 
-void SvmBackend::destroy(VirtVcpu* vcpu) {
+void SvmBackend::destroy(VirtVcpu* vcpu, HostFrames& frames) {
     auto* const mine = static_cast<SvmVcpu*>(vcpu);
     void* const vmcb = &mine->vmcb_memory();
     mine->~SvmVcpu();
-    frames_->free(vmcb);
-    frames_->free(mine);
+    frames.free(vmcb);
+    frames.free(mine);
 }
 
 void SvmBackend::hypercall_instruction(u8 (&bytes)[3]) const {

@@ -21,10 +21,10 @@ class SvmBackend final : public VirtBackend {
     std::string_view missing_feature() const override { return missing_; }
 
     Result<NestedMap*, VirtError> create_nested_map(HostFrames& frames) override;
-    void destroy(NestedMap* map) override;
+    void destroy(NestedMap* map, HostFrames& frames) override;
     /// @p setup.nested must come from create_nested_map().
     Result<VirtVcpu*, VirtError> create_vcpu(VcpuSetup const& setup, HostFrames& frames) override;
-    void destroy(VirtVcpu* vcpu) override;
+    void destroy(VirtVcpu* vcpu, HostFrames& frames) override;
     void hypercall_instruction(u8 (&bytes)[3]) const override;
 
     SvmFeatures const& features() const { return machine_.features; }
@@ -36,7 +36,6 @@ class SvmBackend final : public VirtBackend {
     bool ready_ = false;
     SvmMachine machine_{};
     std::string_view missing_;
-    HostFrames* frames_ = nullptr; ///< where virtual processors and maps go back to
 };
 /// Whether this CPU is one for SvmBackend at all (CPUID Fn8000_0001 ECX[SVM]); a firmware lock shows in
 /// enable_cpu(). Any context.

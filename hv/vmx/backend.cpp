@@ -134,13 +134,12 @@ Result<NestedMap*, VirtError> VmxBackend::create_nested_map(HostFrames& frames) 
     if (map == nullptr) {
         return Err{VirtError::OutOfMemory};
     }
-    frames_ = &frames;
     return map;
 }
 
-void VmxBackend::destroy(NestedMap* map) {
+void VmxBackend::destroy(NestedMap* map, HostFrames& frames) {
     if (map != nullptr) {
-        mm::destroy_nested_table<mm::EptFormat>(map, *frames_);
+        mm::destroy_nested_table<mm::EptFormat>(map, frames);
     }
 }
 
@@ -156,11 +155,10 @@ Result<VirtVcpu*, VirtError> VmxBackend::create_vcpu(VcpuSetup const& setup, Hos
         }
         return Err{VirtError::OutOfMemory};
     }
-    frames_ = &frames;
     return static_cast<VirtVcpu*>(new (object) VmxVcpu(*this, frames, setup, region));
 }
 
-void VmxBackend::destroy(VirtVcpu* vcpu) {
+void VmxBackend::destroy(VirtVcpu* vcpu, HostFrames& frames) {
     if (vcpu == nullptr) {
         return;
     }
@@ -168,8 +166,8 @@ void VmxBackend::destroy(VirtVcpu* vcpu) {
     mine->unload();
     void* const region = mine->vmcs_region();
     mine->~VmxVcpu();
-    frames_->free(region);
-    frames_->free(mine);
+    frames.free(region);
+    frames.free(mine);
 }
 
 void VmxBackend::hypercall_instruction(u8 (&bytes)[3]) const {

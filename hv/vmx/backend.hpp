@@ -14,9 +14,9 @@ class VmxBackend final : public VirtBackend {
     Result<void, VirtError> enable_cpu(u32 cpu_index, HostFrames& frames) override;
     std::string_view missing_feature() const override { return missing_; }
     Result<NestedMap*, VirtError> create_nested_map(HostFrames& frames) override;
-    void destroy(NestedMap* map) override;
+    void destroy(NestedMap* map, HostFrames& frames) override;
     Result<VirtVcpu*, VirtError> create_vcpu(VcpuSetup const& setup, HostFrames& frames) override;
-    void destroy(VirtVcpu* vcpu) override;
+    void destroy(VirtVcpu* vcpu, HostFrames& frames) override;
     void hypercall_instruction(u8 (&bytes)[3]) const override;
 
     Controls const& controls() const { return controls_; }
@@ -35,7 +35,6 @@ class VmxBackend final : public VirtBackend {
     bool have_controls_ = false;
     void* msr_bitmap_ = nullptr;
     Hpa msr_bitmap_physical_;
-    HostFrames* frames_ = nullptr;
     CpuSlot slots_[CpuSlot::kMax];
 };
 

@@ -28,8 +28,8 @@ struct Rig {
     }
     ~Rig() {
         CHECK(cpu.wrong == std::vector<std::string>{});
-        backend.destroy(vcpu);
-        backend.destroy(map);
+        backend.destroy(vcpu, frames);
+        backend.destroy(map, frames);
     }
     Rig(Rig const&) = delete;
     Rig& operator=(Rig const&) = delete;

@@ -104,7 +104,7 @@ TEST_CASE("virtual processors that share an ASID never see each other's translat
     }
     CHECK(rig.cpu.entries[4].control.tlb_control == 0); // `own` came back: nobody used its ASID
     for (svm::SvmVcpu* const v : {a, b, own}) {
-        rig.backend.destroy(v);
+        rig.backend.destroy(v, rig.frames);
     }
 }
 

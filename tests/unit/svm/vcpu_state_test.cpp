@@ -178,8 +178,8 @@ TEST_CASE("running out of frames leaves none behind", "[svm][backend]") {
     CHECK(frames.live() == with_map);
     frames.limit = 64;
     VirtVcpu* const vcpu = backend.create_vcpu({map, 1}, frames).take();
-    backend.destroy(vcpu);
-    backend.destroy(map);
+    backend.destroy(vcpu, frames);
+    backend.destroy(map, frames);
     CHECK(frames.live() == machine);
 }
 
