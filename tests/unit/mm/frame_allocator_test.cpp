@@ -170,8 +170,10 @@ TEST_CASE("the reserve is kept from guests but not from the hypervisor", "[mm][f
 }
 
 TEST_CASE("nodes keep their own frames and never join across the border", "[mm][frames]") {
-    // The border lies in the middle of a 1 GiB granule.
-    Machine m{{range(0, 1536 * MiB, 0), range(1536 * MiB, 1536 * MiB, 1)}};
+    // The border lies in the middle of a 1 GiB granule whose halves are both free, and so would be buddies.
+    Machine m{{range(0, 1536 * MiB, 0), range(1536 * MiB, 2048 * MiB, 1)}};
+    CHECK(m.frames->free_runs(0, 17) == 1);
+    CHECK(m.frames->free_runs(1, 17) == 1);
     CHECK(m.frames->node_count() == 2);
     Hpa const first = m.take(0, kAlice, FrameKind::Guest, 1);
     CHECK(first.raw >= 1536 * MiB);

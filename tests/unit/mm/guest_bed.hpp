@@ -43,8 +43,10 @@ struct Partition {
     std::optional<Translation> at(u64 gpa) {
         return walk<typename V::Rules>(memory->table_frames(), map->root(), gpa);
     }
-    /// Frames for tables that did not come out of the partition's own pool since it was made.
-    u64 shared_allocations() const { return memory->table_pool().shared_allocations() - settled; }
+    /// Frames for tables that the partition's own pool did not have ready, since it was made.
+    u64 shared_allocations() const {
+        return memory->table_pool().shared_allocations() - settled + memory->counters().late_tables;
+    }
 
     mm::KernelHeap heap;
     Result<mm::GuestMemory*, mm::GuestMemoryRefusal> created;
