@@ -28,7 +28,7 @@ KernelHeap::~KernelHeap() {
 
 /// kClasses for what takes whole frames.
 unsigned KernelHeap::class_of(u64 bytes, u64 align) {
-    HV_ASSERT(bytes != 0 && std::has_single_bit(align) && align <= kPageBytes);
+    HV_ASSERT(bytes != 0 && align != 0 && (align & (align - 1)) == 0 && align <= kPageBytes);
     u64 const need = std::max({bytes, align, u64{16}});
     unsigned const size_class = static_cast<unsigned>(std::bit_width(need - 1)) - 4;
     return std::min(size_class, kClasses);
