@@ -130,16 +130,19 @@ TEST_CASE("message mode sends its message, and waits for the slot", "[hyperv][st
     CHECK(p.slot().type == 0); // once
 }
 
-TEST_CASE("stopping a timer takes back its message", "[hyperv][stimer]") {
+TEST_CASE("setting a timer anew takes back its message", "[hyperv][stimer]") {
     Partition p;
     p.enable_synic();
-    p.slot().type = 77;
+    p.slot().type = 77; // busy
     p.write(kConfig, kLinuxMessage);
     p.write(kCount, 1);
-    p.write(kConfig, 0);
+    CHECK(p.hv.counters().messages_deferred == 1);
+    p.write(kCount, p.clock.reference + 1000);
     p.slot().type = 0;
     p.write(msr::kEom, 0);
     CHECK(p.slot().type == 0);
+    at(p, p.clock.reference + 1000);
+    CHECK(p.slot().type == kTimerExpiredMessage);
 }
 
 TEST_CASE("four timers a processor, each processor its own", "[hyperv][stimer]") {

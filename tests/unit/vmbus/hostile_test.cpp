@@ -93,6 +93,20 @@ TEST_CASE("a full ring holds the device back until the guest reads", "[vmbus]") 
     CHECK(bus.server.counters().sends_full == 1);
 }
 
+TEST_CASE("a guest blocked on a full ring is woken when we have read", "[vmbus]") {
+    HostileBus bus;
+    auto const offers = bus.connect();
+    GuestChannel* const channel = bus.guest.open(offers[0], 2);
+    bool signal;
+    while (channel->to_host.send(6, pattern(1000), 0, 0, signal)) {
+    }
+    channel->to_host.pending_send_size() = 1024;
+    bus.interrupts.raised.clear();
+    bus.guest.signal(channel->connection);
+    CHECK(bus.device.packets.size() == 3);
+    CHECK(bus.interrupts.take(0, LinuxGuest::kVmbusVector) == 1);
+}
+
 TEST_CASE("packets sent while the guest reads need no signal, the next one does", "[vmbus]") {
     HostileBus bus;
     auto const offers = bus.connect();
@@ -347,6 +361,18 @@ TEST_CASE("a guest that posts without reading is told to try again", "[vmbus][ho
     CHECK(bus.guest.try_post(
               bytes_of(vmbus::InitiateContact{{MessageType::InitiateContact}, version(5, 3), 0, 2, 0, 0}),
               4) == 0);
+}
+
+TEST_CASE("offers are not begun unless all of them have room to wait", "[vmbus][hostile]") {
+    HostileBus bus;
+    bus.start_guest();
+    bus.guest.initiate_contact(version(5, 3));
+    auto const ask = bytes_of(vmbus::GpadlTeardown{.relid = 1, .gpadl = 1});
+    auto const offers = bytes_of(vmbus::MessageHeader{MessageType::RequestOffers});
+    while (bus.hv.message_room() > vmbus::VmbusServer::kMaxChannels)
+        REQUIRE(bus.guest.try_post(ask, 4) == 0);
+    CHECK(bus.guest.try_post(offers, 4) == 19);
+    CHECK(bus.guest.request_offers().size() == 2); // with Linux's retries
 }
 
 TEST_CASE("rescinding takes a device away, and its place is used again", "[vmbus]") {

@@ -222,6 +222,31 @@ TEST_CASE("time synchronisation sets the clock once, then samples", "[vmbus][ic]
     CHECK(utils.requests[5].body[flags_at] == 1);
 }
 
+TEST_CASE("an answer to an older question is not taken for the newest", "[vmbus][ic]") {
+    Bus bus;
+    vmbus::Heartbeat heartbeat;
+    HvUtils utils{bus};
+    bus.server.add(heartbeat);
+    GuestChannel& channel = bus.open_first();
+    bus.guest.take_interrupts();
+    run_seconds(bus, 1);
+    REQUIRE(heartbeat.beats() == 1);
+    utils.silent = true;
+    run_seconds(bus, 2);
+    REQUIRE(heartbeat.service_counters().requests == 2);
+    Bytes answer = channel.received.back().payload;
+    u64 const sequence = from_bytes<u64>(answer, 28) + 1;
+    std::memcpy(&answer[28], &sequence, 8);
+    answer[25] = 5;
+    --answer[24]; // the transaction before
+    bus.guest.send(channel, answer);
+    CHECK(heartbeat.beats() == 1);
+    CHECK(heartbeat.service_counters().unexpected == 1);
+    ++answer[24];
+    bus.guest.send(channel, answer);
+    CHECK(heartbeat.beats() == 2);
+}
+
 TEST_CASE("answers nobody asked for are counted and change nothing", "[vmbus][ic]") {
     Bus bus;
     vmbus::Heartbeat heartbeat;
