@@ -9,8 +9,11 @@ kMagic      equ 0x1badb002
 kFlags      equ 0
 kCom1       equ 0x3f8
 kPm1Control equ 0x404
-kTouchFrom  equ 32 << 20        ; physical, up to 36 MiB: nothing else lies there
+kTouchFrom  equ 32 << 20        ; physical, up to 36 MiB: nothing else lies there; kvmbench has these pages in the host
+kFreshFrom  equ 40 << 20        ; up to 44 MiB: these it has not
 kTouchPages equ 1024
+kZeroFrom   equ 48 << 20        ; a page to zero by ourselves
+kZeroWords  equ 512             ; what zeroing 4 KiB takes by REP STOSQ, here by REP STOSD
 kCpuids     equ 100
 kRounds     equ 32
 
@@ -51,11 +54,45 @@ _start:
     mov esi, name_cpuid
     call report
 
+; One port read, the mean of kCpuids: the line status register.
+    rdtsc
+    mov [begin], eax
+    mov ebp, kCpuids
+    mov dx, kCom1 + 5
+.port:
+    in al, dx
+    dec ebp
+    jnz .port
+    rdtsc
+    sub eax, [begin]
+    xor edx, edx
+    mov ecx, kCpuids
+    div ecx
+    mov esi, name_port
+    call report
+
 ; First touch of a 4 KiB page: the mean of kTouchPages, then the same pages again for what a touch costs by itself.
+    mov ebx, kTouchFrom
     mov esi, name_touch
     call touch
     mov esi, name_again
     call touch
+    mov ebx, kFreshFrom
+    mov esi, name_fresh
+    call touch
+
+; What zeroing a page costs on this machine, for those who want it apart.
+    mov byte [kZeroFrom], 1
+    xor eax, eax
+    mov edi, kZeroFrom
+    mov ecx, kZeroWords
+    rdtsc
+    mov [begin], eax
+    rep stosd
+    rdtsc
+    sub eax, [begin]
+    mov esi, name_zero
+    call report
 
     mov esi, text_end
     call print
@@ -66,11 +103,11 @@ _start:
     hlt
     jmp .halt
 
-; esi: name. Writes one byte into each page and reports the mean.
+; esi: name, ebx: address. Writes one byte into each page and reports the mean.
 touch:
     rdtsc
     mov [begin], eax
-    mov edi, kTouchFrom
+    mov edi, ebx
     mov ecx, kTouchPages
 .page:
     mov byte [edi], 1
@@ -127,6 +164,9 @@ text_end:     db "bench end", 13, 10, 0
 name_cpuid:   db "cpuid ", 0
 name_touch:   db "first-touch ", 0
 name_again:   db "second-touch ", 0
+name_fresh:   db "fresh-touch ", 0
+name_zero:    db "zeroing ", 0
+name_port:    db "port-read ", 0
 digits:       times 10 db 0
 digits_end:   db 0
 
