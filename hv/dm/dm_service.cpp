@@ -30,16 +30,16 @@ void DmService::reset() {
     sink_ = nullptr;
     hot_add_possible_ = false;
     at_floor_ = false;
-    batch_sent_ = false;
+    batch_pages_ = 0;
+    lost_pages_ = 0;
     left_pages_ = 0;
     region_end_pfn_ = 0;
     pressure_ = {};
 }
 
 void DmService::opened(vmbus::ChannelSink& sink) {
-    u64 const region_end = region_end_pfn_; // a reloaded driver forgets, but the memory it added stays
     reset();
-    region_end_pfn_ = region_end;
+    lost_pages_ = effects_.ballooned_pages(); // a reloaded driver starts with an empty balloon
     sink_ = &sink;
     state_ = State::Version;
 }
@@ -49,7 +49,7 @@ void DmService::closed() {
 }
 
 void DmService::writable() {
-    if (state_ == State::GivingBack && !batch_sent_) {
+    if (state_ == State::GivingBack && batch_pages_ == 0) {
         continue_giving_back();
     }
 }
@@ -68,19 +68,16 @@ bool DmService::take(std::span<u8 const> message, T& out) {
     return true;
 }
 
-void DmService::send(std::span<u8 const> message) {
-    if (sink_ == nullptr) {
-        return;
-    }
+bool DmService::send(std::span<u8 const> message) {
     // Full: the handshake's small answers always fit a 16 KiB ring that the driver drains; a guest that lets
     // it fill is not answered.
-    (void)sink_->send_inband(message, 0);
+    return sink_ != nullptr && sink_->send_inband(message, 0) == vmbus::SendStatus::Ok;
 }
 
 template <class T>
-void DmService::send_message(T& message, wire::Type type) {
+bool DmService::send_message(T& message, wire::Type type) {
     message.header = {static_cast<u16>(type), sizeof message, next_transaction_++};
-    send(bytes_of(message));
+    return send(bytes_of(message));
 }
 
 void DmService::received(vmbus::Packet const& packet) {
@@ -101,8 +98,8 @@ void DmService::received(vmbus::Packet const& packet) {
     case wire::Type::BalloonResponse: on_balloon_response(message); break;
     case wire::Type::HotAddResponse: on_hot_add_response(message); break;
     case wire::Type::UnballoonResponse:
-        if (state_ == State::GivingBack && batch_sent_) {
-            batch_sent_ = false;
+        if (state_ == State::GivingBack && batch_pages_ != 0) {
+            batch_pages_ = 0;
             asked_at_100ns_ = now_100ns_;
             continue_giving_back();
         } else {
@@ -157,6 +154,17 @@ void DmService::on_capabilities(std::span<u8 const> message) {
     idle();
 }
 
+u64 DmService::returnable_pages() const {
+    u64 const ballooned = effects_.ballooned_pages();
+    return ballooned > lost_pages_ ? ballooned - lost_pages_ : 0;
+}
+
+/// Pages that the guest may count as ballooned while we do not: it has taken them out and not told yet, or
+/// has not seen them come back.
+u64 DmService::unsettled_pages() const {
+    return state_ == State::Ballooning ? left_pages_ : batch_pages_;
+}
+
 void DmService::on_status(std::span<u8 const> message) {
     wire::StatusReport report;
     if (!take(message, report)) {
@@ -169,11 +177,18 @@ void DmService::on_status(std::span<u8 const> message) {
     // The numbers are the guest's word: bounded so that no later sum overflows, otherwise believed.
     constexpr u64 kMost = 1ull << 40;
     u64 const committed = report.committed_pages < kMost ? report.committed_pages : kMost;
-    u64 const ballooned = effects_.ballooned_pages();
+    u64 const balloon = returnable_pages();
+    u64 demand = committed > balloon ? committed - balloon : 0;
+    if (pressure_.valid && demand > pressure_.demand_pages) {
+        // During an operation a rise may be the operation itself, seen half-way.
+        u64 const unsettled = unsettled_pages();
+        u64 const certain = demand > unsettled ? demand - unsettled : 0;
+        demand = certain > pressure_.demand_pages ? certain : pressure_.demand_pages;
+    }
     pressure_ = {.valid = true,
                  .available_pages = report.available_pages < kMost ? report.available_pages : kMost,
                  .committed_pages = committed,
-                 .demand_pages = committed > ballooned ? committed - ballooned : 0,
+                 .demand_pages = demand,
                  .at_100ns = now_100ns_};
     ++counters_.reports;
 }
@@ -185,7 +200,7 @@ bool DmService::can_start(Operation::Kind kind) const {
     switch (kind) {
     case Operation::Kind::None: return false;
     case Operation::Kind::Balloon: return true;
-    case Operation::Kind::GiveBack: return effects_.ballooned_pages() != 0;
+    case Operation::Kind::GiveBack: return returnable_pages() != 0;
     case Operation::Kind::HotAdd: return hot_add_possible_ && effects_.hot_add_left_pages() != 0;
     }
     return false;
@@ -197,29 +212,30 @@ bool DmService::start(Operation operation, u64 now_100ns) {
     }
     now_100ns_ = now_100ns;
     asked_at_100ns_ = now_100ns;
-    left_pages_ = operation.pages;
     switch (operation.kind) {
-    case Operation::Kind::Balloon: {
-        if (left_pages_ > kMostPagesPerBalloonRequest) {
-            left_pages_ = kMostPagesPerBalloonRequest;
-        }
-        state_ = State::Ballooning;
-        at_floor_ = false;
-        wire::BalloonRequest request{.header = {}, .pages = static_cast<u32>(left_pages_), .reserved = 0};
-        send_message(request, wire::Type::BalloonRequest);
-        return true;
-    }
+    case Operation::Kind::Balloon: return start_ballooning(operation.pages);
+    case Operation::Kind::HotAdd: return start_hot_add(operation.pages);
     case Operation::Kind::GiveBack:
+        left_pages_ = operation.pages < returnable_pages() ? operation.pages : returnable_pages();
         state_ = State::GivingBack;
         at_floor_ = false;
         give_back_from_ = 0;
-        batch_sent_ = false;
         continue_giving_back();
         return true;
-    case Operation::Kind::HotAdd: send_hot_add(operation.pages); return state_ == State::HotAdding;
     case Operation::Kind::None: break;
     }
     return false;
+}
+
+bool DmService::start_ballooning(u64 pages) {
+    left_pages_ = pages < kMostPagesPerBalloonRequest ? pages : kMostPagesPerBalloonRequest;
+    wire::BalloonRequest request{.header = {}, .pages = static_cast<u32>(left_pages_), .reserved = 0};
+    if (!send_message(request, wire::Type::BalloonRequest)) {
+        return false;
+    }
+    state_ = State::Ballooning;
+    at_floor_ = false;
+    return true;
 }
 
 void DmService::on_balloon_response(std::span<u8 const> message) {
@@ -232,6 +248,7 @@ void DmService::on_balloon_response(std::span<u8 const> message) {
         ++counters_.unexpected;
         return;
     }
+    u64 const left_before = left_pages_;
     bool const more = (head.second & 1) != 0;
     u64 const count = head.second >> 1;
     if (count > (message.size() - sizeof head) / 8) {
@@ -251,7 +268,9 @@ void DmService::on_balloon_response(std::span<u8 const> message) {
         left_pages_ -= range.pages;
         counters_.ballooned_pages += range.pages;
     }
-    asked_at_100ns_ = now_100ns_;
+    if (left_pages_ != left_before) {
+        asked_at_100ns_ = now_100ns_; // a message without pages is no sign of life
+    }
     if (more) {
         return;
     }
@@ -299,23 +318,22 @@ void DmService::continue_giving_back() {
                           .first = 0,
                           .second = count};
     std::memcpy(message_, &head, sizeof head);
-    counters_.given_back_pages += batch;
-    if (sink_->send_inband({message_, sizeof head + count * 8}, 0) != vmbus::SendStatus::Ok) {
+    if (!send({message_, sizeof head + count * 8})) {
         // The pages are backed but the guest was not told: take them out again, they hold nothing of anybody.
         for (u32 i = 0; i < count; ++i) {
             u64 word;
             std::memcpy(&word, ranges + i * 8, 8);
             effects_.balloon_out({wire::RangeStart::get(word), wire::RangePages::get(word)}).take();
         }
-        counters_.given_back_pages -= batch;
         left_pages_ += batch;
         give_back_from_ = 0;
         return; // writable() tries again
     }
-    batch_sent_ = true;
+    counters_.given_back_pages += batch;
+    batch_pages_ = batch;
 }
 
-void DmService::send_hot_add(u64 pages) {
+bool DmService::start_hot_add(u64 pages) {
     u64 const next = effects_.hot_add_next_pfn();
     u64 const left = effects_.hot_add_left_pages();
     if (pages > left) {
@@ -331,22 +349,25 @@ void DmService::send_hot_add(u64 pages) {
         pages = region_end_pfn_ - next;
     }
     if (pages == 0 || !effects_.hot_add(pages)) {
-        return;
+        return false;
     }
-    left_pages_ = pages;
-    state_ = State::HotAdding;
     wire::HotAddRequest request{
         .header = {}, .range = wire::RangeStart::of(next) | wire::RangePages::of(pages), .region = 0};
+    u64 const region_end = new_region ? next + align_up(pages, hot_add_unit_pages_) : region_end_pfn_;
     if (new_region) {
-        u64 const region_pages = align_up(pages, hot_add_unit_pages_);
-        request.region = wire::RangeStart::of(next) | wire::RangePages::of(region_pages);
-        region_end_pfn_ = next + region_pages;
-        send_message(request, wire::Type::HotAddRequest);
-    } else {
-        constexpr u16 kShortForm = 16;
-        request.header = {static_cast<u16>(wire::Type::HotAddRequest), kShortForm, next_transaction_++};
-        send(bytes_of(request).first(kShortForm));
+        request.region = wire::RangeStart::of(next) | wire::RangePages::of(region_end - next);
     }
+    constexpr u16 kShortForm = 16;
+    u16 const bytes = new_region ? u16{sizeof request} : kShortForm;
+    request.header = {static_cast<u16>(wire::Type::HotAddRequest), bytes, next_transaction_++};
+    if (!send(bytes_of(request).first(bytes))) {
+        effects_.undo_hot_add(pages);
+        return false;
+    }
+    left_pages_ = pages;
+    region_end_pfn_ = region_end;
+    state_ = State::HotAdding;
+    return true;
 }
 
 void DmService::on_hot_add_response(std::span<u8 const> message) {
@@ -364,11 +385,9 @@ void DmService::on_hot_add_response(std::span<u8 const> message) {
         ++counters_.short_answers;
         effects_.undo_hot_add(left_pages_ - taken);
         // Zero pages with result 1, or a part only: the guest takes no more. Zero with 0: try again later.
+        // It knows the region either way: what is tried again there continues it.
         if (answer.result != 0) {
             hot_add_possible_ = false;
-        }
-        if (taken == 0) {
-            region_end_pfn_ = effects_.hot_add_next_pfn();
         }
     }
     left_pages_ = 0;

@@ -55,7 +55,7 @@ class DmService final : public vmbus::ChannelDevice {
     DmService(MemoryEffects& effects, u64 maximum_pages) : effects_{effects}, maximum_pages_{maximum_pages} {}
 
     /// Starts an operation. @return false when the guest is not ready for one (not open, one in flight, hot
-    /// add refused for good).
+    /// add refused for good), its ring is full, or the host has no frames for it; nothing changed then
     bool start(Operation, u64 now_100ns);
     bool can_start(Operation::Kind) const;
 
@@ -69,6 +69,9 @@ class DmService final : public vmbus::ChannelDevice {
     u64 hot_add_unit_pages() const { return hot_add_unit_pages_; }
     /// The last balloon request got less than it asked for: the guest is at its floor for now.
     bool at_floor() const { return at_floor_; }
+    /// Ballooned pages that can be given back. Pages that an earlier instance of the driver ballooned are not
+    /// among them: this one does not count them, and would count below zero.
+    u64 returnable_pages() const;
     /// Partition reset: forgets the guest; the memory side is reset by its owner.
     void reset();
     void set_maximum_pages(u64 pages) { maximum_pages_ = pages; }
@@ -88,11 +91,13 @@ class DmService final : public vmbus::ChannelDevice {
     void on_status(std::span<u8 const> message);
     void on_balloon_response(std::span<u8 const> message);
     void on_hot_add_response(std::span<u8 const> message);
-    void send(std::span<u8 const> message);
+    bool send(std::span<u8 const> message);
     template <class T>
-    void send_message(T& message, wire::Type type);
+    bool send_message(T& message, wire::Type type);
+    bool start_ballooning(u64 pages);
+    bool start_hot_add(u64 pages);
     void continue_giving_back();
-    void send_hot_add(u64 pages);
+    u64 unsettled_pages() const;
     void distrust();
     void idle() { state_ = State::Ready; }
 
@@ -106,7 +111,8 @@ class DmService final : public vmbus::ChannelDevice {
     u64 left_pages_ = 0;     ///< of the operation in flight
     bool hot_add_possible_ = false;
     bool at_floor_ = false;
-    bool batch_sent_ = false; ///< a give-back message is out and its answer pending
+    u64 batch_pages_ = 0; ///< given back in a message whose answer is pending; 0: none is
+    u64 lost_pages_ = 0;  ///< ballooned before this driver instance came
     u64 hot_add_unit_pages_ = 128 * MiB / kPageBytes;
     u64 region_end_pfn_ = 0; ///< end of the hot-add region announced last
     u64 give_back_from_ = 0;
