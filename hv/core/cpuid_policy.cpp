@@ -146,7 +146,13 @@ void CpuidPolicy::build_extended() {
     extended_[8] = {.eax = setup_.guest_physical_bits | 48u << 8, .ebx = widths.ebx & bit(0) /*CLZERO*/};
 }
 
-CpuidRegs const& CpuidPolicy::query_indexed(u32 leaf, u32 subleaf) const {
+CpuidRegs const& CpuidPolicy::query_other(u32 leaf, u32 subleaf) const {
+    if (leaf - 0x4000'0000u < kHypervisorLeaves) {
+        return hypervisor_[leaf - 0x4000'0000u];
+    }
+    if (leaf - 0x8000'0000u < kExtendedLeaves) {
+        return extended_[leaf - 0x8000'0000u];
+    }
     switch (leaf) {
     case 4: return subleaf < 5 ? caches_[subleaf] : zero_;
     case 7: return subleaf == 0 ? basic_[7] : zero_;

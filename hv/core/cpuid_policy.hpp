@@ -28,24 +28,25 @@ inline constexpr u64 kGuestXcr0 = 0x7;
 
 class CpuidPolicy {
   public:
+    static constexpr u32 kBasicLeaves = 0x17;
+    static constexpr u32 kHypervisorLeaves = 0xc;
+    static constexpr u32 kExtendedLeaves = 0x20;
+
     explicit CpuidPolicy(CpuidSetup const&);
 
     /// The guest's answer. Leaves beyond the highest one give that of the highest basic leaf on processors
     /// that do so; here always 0.
     CpuidRegs const& query(u32 leaf, u32 subleaf) const {
-        if (leaf < kBasicLeaves) {
-            if (leaf == 0xd || leaf == 7 || leaf == 4 || leaf == 0xb) {
-                return query_indexed(leaf, subleaf);
-            }
+        if (plain(leaf)) {
             return basic_[leaf];
         }
-        if (leaf - 0x4000'0000u < kHypervisorLeaves) {
-            return hypervisor_[leaf - 0x4000'0000u];
-        }
-        if (leaf - 0x8000'0000u < kExtendedLeaves) {
-            return extended_[leaf - 0x8000'0000u];
-        }
-        return zero_;
+        return query_other(leaf, subleaf);
+    }
+    /// Whether @p leaf is a basic leaf whose answer is the same for every subleaf: the shortest way through
+    /// query().
+    static constexpr bool plain(u32 leaf) {
+        constexpr u32 kPlain = ((1u << kBasicLeaves) - 1) & ~(1u << 4 | 1u << 7 | 1u << 0xb | 1u << 0xd);
+        return leaf < kBasicLeaves && (kPlain >> leaf & 1) != 0;
     }
 
     /// Sets a hypervisor leaf (0x4000'0000 + n). @param n below kHypervisorLeaves
@@ -66,12 +67,8 @@ class CpuidPolicy {
     u64 allowed_xcr0() const { return xcr0_mask_; }
     u32 physical_bits() const { return setup_.guest_physical_bits; }
 
-    static constexpr u32 kBasicLeaves = 0x17;
-    static constexpr u32 kHypervisorLeaves = 0xc;
-    static constexpr u32 kExtendedLeaves = 0x20;
-
   private:
-    CpuidRegs const& query_indexed(u32 leaf, u32 subleaf) const;
+    CpuidRegs const& query_other(u32 leaf, u32 subleaf) const;
     CpuidRegs host(u32 leaf, u32 subleaf = 0) const {
         return setup_.host(setup_.host_context, leaf, subleaf);
     }

@@ -8,6 +8,9 @@
 #include <string_view>
 
 namespace hv {
+namespace decode {
+class LengthDecoder;
+}
 enum class VirtError : u8 {
     NotSupported, ///< the CPU lacks a feature that cannot be done without; missing_feature() names it
     DisabledByFirmware,
@@ -43,10 +46,14 @@ class VirtVcpu {
     virtual ~VirtVcpu() = default;
 
     GuestGprs gprs; ///< RAX … R15; use read()/write() for RSP, RIP, RFLAGS
-    /// What run() looks at when no NMI can come between the look and the entry: while it is not 0, run() returns
-    /// HostEvent at once. The core points it at Cpu::kicked of the CPU it loads this on.
+    /// What run() looks at when no NMI can come between the look and the entry: while it is not 0, run()
+    /// returns HostEvent at once. The core points it at Cpu::kicked of the CPU it loads this on.
     u32 const* kicked = &kNotKicked;
     static constexpr u32 kNotKicked = 0;
+    /// Lengths of instructions that exited before. A backend whose hardware does not tell a length looks
+    /// here, with the registers it has at hand, before it leaves Exit::instruction_bytes 0. The core owns and
+    /// fills it.
+    decode::LengthDecoder const* lengths = nullptr;
 
     /// Makes this the virtual processor loaded on this physical CPU: VMPTRLD / VMLOAD of state the host does
     /// not use, XCR0 aside (the core switches FPU state). Must be called before any other member when another
@@ -76,8 +83,8 @@ class VirtVcpu {
     /// IF = 1, no shadow, and nothing waiting for injection.
     virtual bool can_take_interrupt() = 0;
     virtual bool can_take_nmi() = 0;
-    /// Asks for an InterruptWindow exit as soon as can_take_interrupt(), or cancels that. Stays asked for until
-    /// cancelled: after each such exit the caller injects, cancels, or gets another one.
+    /// Asks for an InterruptWindow exit as soon as can_take_interrupt(), or cancels that. Stays asked for
+    /// until cancelled: after each such exit the caller injects, cancels, or gets another one.
     virtual void request_interrupt_window(bool wanted) = 0;
 
     virtual u64 read(Reg) = 0;

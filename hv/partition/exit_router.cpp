@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The way of an exit: VirtVcpu::run() hands over a neutral Exit, handle() gives it to one handler, the loop
-// in VirtualProcessor::run() enters again. CPUID comes first because it is the exit that everybody counts.
+// in VirtualProcessor::run() enters again. CPUID, the exit that everybody counts, is answered on the way.
 #include "hv/base/log.hpp"
 #include "hv/partition/guest.hpp"
 #include "hv/partition/virtual_processor.hpp"
@@ -10,13 +10,23 @@ namespace {
 constexpr u32 kXsaveLeaf = 0xd; // its answer depends on XCR0
 }
 
+/// Answers a CPUID and enters again, until something else exits. CPUID moves no timer, wakes nobody and
+/// leaves no work behind, so what the caller looked at before the first entry still holds.
+Exit const& VirtualProcessor::answer_cpuid(Exit const& first, u64 deadline_tsc) {
+    Exit const* exit = &first;
+    do {
+        ++counters_.exits[static_cast<u32>(ExitKind::Cpuid)];
+        on_cpuid();
+        skip(*exit);
+        exit = &hw_.run(deadline_tsc);
+    } while (exit->kind == ExitKind::Cpuid);
+    return *exit;
+}
+
 void VirtualProcessor::handle(Exit const& exit, Cpu& cpu) {
     ++counters_.exits[static_cast<u32>(exit.kind)];
     switch (exit.kind) {
-    case ExitKind::Cpuid:
-        on_cpuid();
-        skip(exit);
-        return;
+    case ExitKind::Cpuid: return; // answer_cpuid() did it
     case ExitKind::HostEvent: on_host_event(cpu); return;
     case ExitKind::MsrRead: on_msr_read(exit); return;
     case ExitKind::MsrWrite: on_msr_write(exit); return;
@@ -45,31 +55,20 @@ void VirtualProcessor::handle(Exit const& exit, Cpu& cpu) {
     }
 }
 
-void VirtualProcessor::skip(Exit const& exit) {
-    u8 length = exit.instruction_bytes;
-    if (length == 0) [[unlikely]] {
-        decode::CodeAddress const at{.rip = hw_.read(Reg::Rip),
-                                     .cr3 = hw_.read(ControlReg::Cr3),
-                                     .cs = 0,
-                                     .kind = exit.kind,
-                                     .generation = guest_.nested().generation()};
-        length = lengths_.cached(at);
-        if (length == 0) {
-            VcpuView view{hw_};
-            auto const decoded = lengths_.length(view, guest_.memory(), at);
-            if (!decoded) {
-                fail(decoded.error());
-                return;
-            }
-            length = decoded.value();
-        }
+void VirtualProcessor::skip_unknown_length(Exit const& exit) {
+    VcpuView view{hw_};
+    auto const at = decode::code_address(view, exit.kind, guest_.nested().generation());
+    auto const length = lengths_.length(view, guest_.memory(), at);
+    if (length.ok()) {
+        hw_.advance(length.value());
+    } else {
+        fail(length.error());
     }
-    hw_.advance(length);
 }
 
-void VirtualProcessor::on_cpuid() {
+inline void VirtualProcessor::on_cpuid() {
     u32 const leaf = static_cast<u32>(hw_.gprs[Reg::Rax]);
-    if (leaf == kXsaveLeaf) [[unlikely]] {
+    if (!CpuidPolicy::plain(leaf) && leaf == kXsaveLeaf) [[unlikely]] {
         cpuid_.set_xcr0(host_.guest_xcr0());
     }
     CpuidRegs const& r = cpuid_.query(leaf, static_cast<u32>(hw_.gprs[Reg::Rcx]));

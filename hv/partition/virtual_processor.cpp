@@ -11,6 +11,7 @@ VirtualProcessor::VirtualProcessor(Setup const& s)
       cpuid_{s.cpuid},
       apic_{s.apic, *s.fabric, *s.clock},
       fpu_{s.fpu_area} {
+    hw_.lengths = &lengths_;
     s.fabric->add(apic_);
 }
 
@@ -71,10 +72,11 @@ void VirtualProcessor::enter_at(EntryState const& entry) {
     hw_.write(Reg::Rsi, entry.rsi);
 }
 
-void VirtualProcessor::load(Cpu&) {
+void VirtualProcessor::load(Cpu& cpu) {
     if (loaded_) {
         return;
     }
+    hw_.kicked = &cpu.kicked;
     hw_.load();
     host_.load_fpu(fpu_);
     loaded_ = true;
@@ -102,7 +104,8 @@ void VirtualProcessor::run(Cpu& cpu, u64 until_tsc) {
         }
         u64 const deadline = slice_end_tsc_ < next_timer_tsc_ ? slice_end_tsc_ : next_timer_tsc_;
         host_.arm_timer(cpu, deadline);
-        handle(hw_.run(deadline), cpu);
+        Exit const& exit = hw_.run(deadline);
+        handle(exit.kind == ExitKind::Cpuid ? answer_cpuid(exit, deadline) : exit, cpu);
     }
 }
 

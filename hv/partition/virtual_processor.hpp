@@ -80,7 +80,16 @@ class VirtualProcessor {
 
     // exit_router.cpp
     void handle(Exit const&, Cpu&);
-    void skip(Exit const&);
+    /// Past the instruction that exited.
+    void skip(Exit const& exit) {
+        if (exit.instruction_bytes != 0) [[likely]] {
+            hw_.advance(exit.instruction_bytes);
+        } else {
+            skip_unknown_length(exit);
+        }
+    }
+    void skip_unknown_length(Exit const&);
+    Exit const& answer_cpuid(Exit const& first, u64 deadline_tsc);
     void on_host_event(Cpu&);
     void on_cpuid();
     void on_hypercall(Exit const&);
