@@ -55,6 +55,7 @@ inline constexpr u64 kVirtualIrq = 1u << 8;
 inline constexpr u64 kPriority = Bits<19, 16>::mask;
 inline constexpr u64 kIgnoreTpr = 1u << 20;
 inline constexpr u64 kMasking = 1u << 24;
+using VirtualVector = Bits<39, 32>;
 } // namespace interrupt_control
 inline constexpr u64 kInterruptShadow = 1u << 0;
 inline constexpr u64 kNestedPagingEnable = 1u << 0;

@@ -83,6 +83,14 @@ class Reader {
         }
     }
 
+    /// Refuses nodes inside this one: nothing that was written is left out silently.
+    void no_children() {
+        int const child = fdt_first_subnode(tree_, node_);
+        if (child >= 0) {
+            fail("(node)", fdt_get_name(tree_, child, nullptr),
+                 "is not known here; this node holds keys only");
+        }
+    }
     /// Calls @p take(key, data) for each property of the node.
     template <class F>
     void each_property(F take) {
@@ -118,6 +126,7 @@ bool is_port(std::string_view name) {
 }
 
 void read_host(Reader& in, HostConfig& host) {
+    in.no_children();
     in.each_property([&](std::string_view key, std::span<u8 const> data) {
         if (key == "reserve-mib") {
             in.number(key, data, 0, kLargestMib, host.reserve_mib);
@@ -188,6 +197,7 @@ void read_partition(Reader& in, PartitionConfig& p) {
         in.fail("(name)", p.name, "a partition's name has 1 to 31 characters");
         return;
     }
+    in.no_children();
     read_partition_keys(in, p);
     if (in.failed()) {
         return;
@@ -215,6 +225,30 @@ void read_partition(Reader& in, PartitionConfig& p) {
         in.fail_number("startup-mib", m.startup_mib, range.text());
     }
 }
+
+void add_partition(Reader& in, Config& config) {
+    if (config.partition_count == kMaxPartitions) {
+        in.fail("(node)", in.node_name(), "is one partition too many; allowed are 64");
+        return;
+    }
+    for (u32 i = 0; i < config.partition_count; ++i) {
+        if (config.partitions[i].name == in.node_name()) {
+            in.fail("(name)", in.node_name(), "is the name of another partition already");
+        }
+    }
+    if (!in.failed()) {
+        read_partition(in, config.partitions[config.partition_count]);
+        ++config.partition_count;
+    }
+}
+
+/// Says that @p key of @p node does not fit; @p most is what would.
+Result<void, ConfigError> does_not_fit(TextBuffer& why, std::string_view node, std::string_view key,
+                                       u64 value, u64 most, std::string_view because) {
+    format(why, "node '{}', key '{}', value '{}': {}; allowed are at most {}", node, key, value, because,
+           most);
+    return Err{ConfigError::Refused};
+}
 } // namespace
 
 Result<void, ConfigError> read_config(std::span<u8 const> device_tree, Config& config, TextBuffer& why) {
@@ -240,18 +274,16 @@ Result<void, ConfigError> read_config(std::span<u8 const> device_tree, Config& c
             read_host(in, config.host);
         } else if (in.node_name() == "partitions") {
             have_partitions = true;
+            in.each_property([&](std::string_view key, std::span<u8 const>) {
+                in.fail(key, "", "is not known here; this node holds one node a partition");
+            });
             int child = 0;
             fdt_for_each_subnode(child, tree, node) {
-                in.enter(child);
-                if (config.partition_count == kMaxPartitions) {
-                    in.fail("(node)", in.node_name(), "is one partition too many; allowed are 64");
-                    break;
-                }
-                read_partition(in, config.partitions[config.partition_count]);
                 if (in.failed()) {
                     break;
                 }
-                ++config.partition_count;
+                in.enter(child);
+                add_partition(in, config);
             }
         } else {
             in.fail("(node)", in.node_name(), "is not known here; known are 'host' and 'partitions'");
@@ -268,23 +300,28 @@ Result<void, ConfigError> read_config(std::span<u8 const> device_tree, Config& c
 }
 
 Result<void, ConfigError> check_fits(Config const& config, u64 available_mib, TextBuffer& why) {
-    u64 sum = config.host.reserve_mib;
+    char space[160];
+    TextBuffer because{space};
+    u64 const reserve = config.host.reserve_mib;
+    if (reserve >= available_mib) {
+        format(because, "the machine has {} MiB", available_mib);
+        return does_not_fit(why, "host", "reserve-mib", reserve, available_mib == 0 ? 0 : available_mib - 1,
+                            because.text());
+    }
+    u64 const for_guests = available_mib - reserve;
+    u64 started = 0;
     for (u32 i = 0; i < config.partition_count; ++i) {
         PartitionConfig const& p = config.partitions[i];
-        if (p.auto_start) {
-            sum += p.memory.startup_mib;
+        u64 const startup = p.memory.startup_mib;
+        u64 const left = for_guests - (p.auto_start ? started : 0);
+        if (startup > left) {
+            format(because,
+                   "{} MiB are for guests ({} less the reserve of {}), {} of them are taken by "
+                   "partitions that start before it",
+                   for_guests, available_mib, reserve, for_guests - left);
+            return does_not_fit(why, p.name, "startup-mib", startup, left, because.text());
         }
-        if (sum > available_mib) {
-            format(why,
-                   "node '{}', key 'startup-mib', value '{}': host reserve and the partitions started so far "
-                   "need {} MiB, the machine "
-                   "has {} MiB; allowed are at most {}",
-                   p.name, p.memory.startup_mib, sum, available_mib,
-                   p.memory.startup_mib - (sum - available_mib < p.memory.startup_mib
-                                               ? sum - available_mib
-                                               : p.memory.startup_mib));
-            return Err{ConfigError::Refused};
-        }
+        started += p.auto_start ? startup : 0;
     }
     return {};
 }

@@ -61,6 +61,7 @@ enum class ConfigError : u8 { Refused };
 /// Context: once, at start-up, before any guest has run (libfdt is compiled with SSE).
 Result<void, ConfigError> read_config(std::span<u8 const> device_tree, Config& config, TextBuffer& why);
 
-/// Whether the configured partitions fit the machine. @param available_mib RAM less the hypervisor's own
+/// Whether the configured partitions fit the machine: those that start by themselves together, each of the
+/// others alone. @param available_mib RAM less the hypervisor's own
 Result<void, ConfigError> check_fits(Config const& config, u64 available_mib, TextBuffer& why);
 } // namespace hv::partition

@@ -5,7 +5,7 @@
 namespace hv::platform {
 namespace {
 constexpr u16 kPic1 = 0x20, kPit = 0x40, kNmiStatus = 0x61, kKeyboardCommand = 0x64, kPostCode = 0x80,
-              kPortA = 0x92, kPic2 = 0xa0, kElcr = 0x4d0, kPciConfig = 0xcf8, kResetControl = 0xcf9;
+              kPortA = 0x92, kPic2 = 0xa0, kElcr = 0x4d0, kPciConfig = 0xcf8, kResetControl = 0xcf9, kPciData = 0xcfc;
 constexpr u8 kPulseReset = 0xfe;                          // 8042: pulse output line 0
 constexpr u8 kFastReset = 1;                              // port 92h, bit 0
 constexpr u8 kA20 = 2;                                    // port 92h, bit 1: always open
@@ -28,8 +28,12 @@ void ChipsetPorts::attach_to(PortBus& bus) {
     bus.attach(kPciConfig, 8, *this, Any);
 }
 
-u32 ChipsetPorts::read(u16 port, u8) {
+u32 ChipsetPorts::read(u16 port, u8 size_bytes) {
+    if (port >= kPciData && port < kPciData + 4) {
+        return pci_.read_data(static_cast<u8>(port - kPciData), size_bytes);
+    }
     switch (port) {
+    case kPciConfig: return size_bytes == 4 ? pci_.address() : ~0u;
     case kNmiStatus: // no parity or channel error; loops that wait for refresh or timer 2 must end
         refresh_ = !refresh_;
         return kTimer2Output | (refresh_ ? kRefreshToggle : 0);
@@ -55,6 +59,11 @@ void ChipsetPorts::write(u16 port, u8 size_bytes, u32 value) {
     case kPortA:
         if ((byte & kFastReset) != 0) {
             power_.reset(ResetCause::FastReset);
+        }
+        break;
+    case kPciConfig:
+        if (size_bytes == 4) {
+            pci_.set_address(value);
         }
         break;
     case kResetControl:

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ports of the classic PC that guests touch without needing what is behind them, and the ways to a reset.
 #pragma once
+#include "hv/platform/pci_config.hpp"
 #include "hv/platform/port_bus.hpp"
 #include "hv/platform/power_events.hpp"
 
 namespace hv::platform {
 /// Interrupt controllers and interval timer (writes ignored, reads all ones), NMI status, POST code, the
-/// absent PCI configuration mechanism, and four reset registers.
+/// PCI configuration mechanism, and four reset registers.
 class ChipsetPorts final : public PortDevice {
   public:
     explicit ChipsetPorts(PowerEvents& power) : power_{power} {}
@@ -17,5 +18,6 @@ class ChipsetPorts final : public PortDevice {
   private:
     PowerEvents& power_;
     bool refresh_ = false;
+    PciConfig pci_;
 };
 } // namespace hv::platform

@@ -151,15 +151,19 @@ bool SvmVcpu::prepare_entry() {
     injected_valid_ = (pending_ & kEvent) != 0;
     if (injected_valid_) {
         injected_ = waiting_;
-        Event event = waiting_;
-        event.has_error_code &= (vmcb_.state.cr0 & cr0::kPe) != 0; // real mode has none
-        control.event_injection = event_injection(event);
         control.interrupt_state &= ~arch::svm::kInterruptShadow;
+        if (waiting_.type == Event::Type::External) {
+            deliver_as_virtual_irq(waiting_.vector);
+        } else {
+            Event event = waiting_;
+            event.has_error_code &= (vmcb_.state.cr0 & cr0::kPe) != 0; // real mode has none
+            control.event_injection = event_injection(event);
+        }
     }
     entered_in_shadow_ = (control.interrupt_state & arch::svm::kInterruptShadow) != 0;
     entry_rip_ = vmcb_.state.rip;
     armed_ = Step::None;
-    if (window_wanted_) {
+    if (window_wanted_ && !virtual_irq_) {
         open_window();
     }
     if ((pending_ & kStep) != 0) {
@@ -181,7 +185,34 @@ bool SvmVcpu::prepare_entry() {
     }
     entry_pending_ = pending_;
     pending_ &= ~u32{kEvent | kFlush | kStateWritten | kWindow | kStep};
+    if (window_wanted_ && virtual_irq_) {
+        pending_ |= kWindow; // opened at the next entry: V_IRQ is taken
+    }
     return true;
+}
+
+// An external interrupt goes in as a virtual one, not through EVENTINJ: software QEMU 7.2 delivers an
+// EVENTINJ of type 0 a second time, whatever the guest's IF, when its instruction budget ends before anything
+// else has raised an exception (helper_vmrun leaves cs->exception_index set, cpu_handle_interrupt returns to
+// cpu_handle_exception). On silicon both ways are the same.
+void SvmVcpu::deliver_as_virtual_irq(u8 number) {
+    arch::VmcbControl& control = vmcb_.control;
+    control.interrupt_control =
+        ic::VirtualVector::set(control.interrupt_control, number) | ic::kVirtualIrq | ic::kPriority;
+    control.intercept_instructions1 &= ~arch::svm::intercept1::kVintr;
+    mark_dirty(clean::kInterruptControl | clean::kIntercepts);
+    virtual_irq_ = true;
+}
+
+/// @return whether the processor took it
+bool SvmVcpu::withdraw_virtual_irq() {
+    arch::VmcbControl& control = vmcb_.control;
+    bool const taken = (control.interrupt_control & ic::kVirtualIrq) == 0;
+    control.interrupt_control &= ~(ic::kVirtualIrq | ic::kPriority | ic::VirtualVector::mask);
+    control.intercept_instructions1 |= arch::svm::intercept1::kVintr;
+    mark_dirty(clean::kInterruptControl | clean::kIntercepts);
+    virtual_irq_ = false;
+    return taken;
 }
 
 // V_IRQ with an intercept is the window. In an interrupt shadow it may not be used: one emulator drops the
@@ -201,6 +232,9 @@ void SvmVcpu::open_window() {
 // The entry did not take place: what it was to do is still to be done.
 void SvmVcpu::undo_entry() {
     vmcb_.control.event_injection = 0;
+    if (virtual_irq_) {
+        withdraw_virtual_irq();
+    }
     injected_valid_ = false;
     if (armed_ != Step::None) {
         disarm_step();
@@ -213,6 +247,11 @@ void SvmVcpu::finish_entry() {
     arch::VmcbControl& control = vmcb_.control;
     control.tlb_control = static_cast<u32>(arch::svm::TlbControl::Nothing);
     control.event_injection = 0;
+    if (virtual_irq_ && !withdraw_virtual_irq() &&
+        arch::svm::event::Valid::get(control.exit_interrupt_info) == 0) {
+        waiting_ = injected_; // the exit came first
+        pending_ |= kEvent;
+    }
     if (injected_valid_ && injected_.type == Event::Type::Nmi &&
         arch::svm::event::Valid::get(control.exit_interrupt_info) == 0) {
         nmi_ = Nmi::Blocked; // until the guest's IRET

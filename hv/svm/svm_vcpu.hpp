@@ -80,6 +80,9 @@ class SvmVcpu final : public VirtVcpu {
     bool leave_guest();
     Exit const& run_prepared();
     bool prepare_entry();
+    void deliver_as_virtual_irq(u8 number);
+    bool withdraw_virtual_irq();
+    bool virtual_irq_ = false; ///< V_IRQ of this entry is a delivery, not the window
     void finish_entry();
     void undo_entry();
     void open_window();

@@ -217,6 +217,39 @@ u64 balance_job(void* context, u64 now_tsc) {
     return 0;
 }
 
+/// A stopped look at a partition's processor: registers, and what lies on its stack.
+void dump_partition(GuestHost& host, std::string_view name) {
+    u64 at = 0;
+    if (usize const space = name.find(' '); space != std::string_view::npos) {
+        for (char c : name.substr(space + 1)) {
+            at = at << 4 | static_cast<u64>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+        }
+        name = name.substr(0, space);
+    }
+    for (Partition* p : host.set->partitions()) {
+        if (p->name() != name || p->guest() == nullptr) {
+            continue;
+        }
+        host.rendezvous.alone([&] {
+            VirtVcpu& hw = p->guest()->vp().hardware();
+            hw.dump();
+            VcpuView view{hw};
+            u64 const rsp = at != 0 ? at : hw.read(Reg::Rsp);
+            for (u64 line = 0; line < 64; ++line) {
+                u64 words[4] = {};
+                std::optional<WalkFault> later;
+                auto const got = read_linear(p->guest()->memory(), paging_state(view), rsp + line * sizeof words,
+                                             {reinterpret_cast<u8*>(words), sizeof words},
+                                             {.set_accessed_dirty = false, .check_permissions = false}, later);
+                if (!got || got.value() != sizeof words) {
+                    break;
+                }
+                log_info("  {:016x}: {:016x} {:016x} {:016x} {:016x}", rsp + line * sizeof words, words[0], words[1], words[2], words[3]);
+            }
+        });
+    }
+}
+
 void take_command(void* context, std::string_view line) {
     auto& host = *static_cast<GuestHost*>(context);
     ConsoleAnswer answer;
@@ -228,6 +261,10 @@ void take_command(void* context, std::string_view line) {
         // For tests of the trace: only whoever has the machine's console can do this.
         provoke(line.substr(6));
         log_info("crash how? {}", kCrashKinds);
+        return;
+    }
+    if (line.substr(0, 5) == "dump ") {
+        dump_partition(host, line.substr(5));
         return;
     }
     mgmt::run_command(line, *host.set, answer);
