@@ -12,7 +12,7 @@ class Reader {
     bool failed() const { return failed_; }
     void enter(int node) {
         node_ = node;
-        node_name_ = fdt_get_name(tree_, node, nullptr);
+        node_name_ = name_of(node);
     }
     std::string_view node_name() const { return node_name_; }
 
@@ -111,6 +111,11 @@ class Reader {
     }
 
   private:
+    std::string_view name_of(int node) const {
+        char const* const name = fdt_get_name(tree_, node, nullptr);
+        return name == nullptr ? "?" : name; // libfdt's check lets some damage through
+    }
+
     void const* tree_;
     TextBuffer& why_;
     int node_ = 0;
