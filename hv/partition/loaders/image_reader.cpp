@@ -83,7 +83,11 @@ Result<EntryState, LoadError> load_kernel(LoadRequest const& request, GuestAcces
         return load_bzimage(request, memory);
     }
     if (is_multiboot(request.kernel)) {
-        return load_multiboot(request, memory);
+        auto const entry = load_multiboot(request, memory);
+        // An ELF64 may carry both, and multiboot 1 cannot load it.
+        if (entry.ok() || entry.error() != LoadError::Unsupported || !is_pvh(request.kernel)) {
+            return entry;
+        }
     }
     if (is_pvh(request.kernel)) {
         return load_pvh(request, memory);
