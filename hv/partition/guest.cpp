@@ -107,7 +107,8 @@ Guest::Guest(PartitionConfig const& config, HostParts& host, GuestEvents& events
       vmbus_{parts.memory, hyperv_},
       time_sync_{time_},
       memory_adapter_{parts.memory},
-      dm_{memory_adapter_, pages_of_mib(config.memory.maximum_mib)} {
+      dm_{memory_adapter_, pages_of_mib(config.memory.maximum_mib)},
+      memory_work_{host.host, dm_.counters()} {
     hyperv_.connect(vmbus_, vmbus_);
     auto const leaves = hyperv_.cpuid_leaves();
     for (u32 n = 0; n < leaves.size(); ++n) {
@@ -190,6 +191,7 @@ void Guest::reset_devices() {
 }
 
 void Guest::hypercall(bool long_mode) {
+    MemoryWork::Account const account{memory_work_}; // a signal is served at once
     GuestGprs& gprs = parts_.hardware.gprs;
     auto const pair = [&](Reg high, Reg low) { return gprs[high] << 32 | (gprs[low] & 0xffff'ffff); };
     auto const result = long_mode ? hyperv_.hypercall(0, gprs[Reg::Rcx], gprs[Reg::Rdx], gprs[Reg::R8])

@@ -12,6 +12,7 @@
 #include "hv/partition/devices.hpp"
 #include "hv/partition/image_store.hpp"
 #include "hv/partition/memory_adapter.hpp"
+#include "hv/partition/memory_work.hpp"
 #include "hv/partition/partition_time.hpp"
 #include "hv/partition/virtual_processor.hpp"
 #include "hv/vmbus/heartbeat.hpp"
@@ -85,6 +86,7 @@ class Guest final : public platform::ProcessorEvents, public platform::PowerEven
     vmbus::ShutdownService& shutdown() { return shutdown_; }
     dm::DmService& dm() { return dm_; }
     MemoryAdapter& memory_adapter() { return memory_adapter_; }
+    MemoryWork& memory_work() { return memory_work_; }
     u64 crashes_reported() const { return crashes_reported_; }
 
     // For the exit handlers.
@@ -129,6 +131,7 @@ class Guest final : public platform::ProcessorEvents, public platform::PowerEven
     vmbus::TimeSync time_sync_;
     MemoryAdapter memory_adapter_;
     dm::DmService dm_;
+    MemoryWork memory_work_;
     u64 crashes_reported_ = 0;
     RateLimit crash_lines_{8};
 };

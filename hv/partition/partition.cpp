@@ -103,6 +103,7 @@ void Partition::work(Cpu& cpu, u64 now_tsc) {
     case Ending::Reset: restart(cpu); break;
     }
     if (runs() && guest_->vmbus().has_pending_work()) {
+        MemoryWork::Account const account{guest_->memory_work()};
         guest_->vmbus().run_pending();
     }
     if (auto const order = mailbox_.take_order()) {
@@ -256,7 +257,10 @@ void Partition::tick(Cpu& cpu, u64 now_tsc) {
         next_tick_tsc_ = kNever; // until a request comes
         return;
     }
-    guest_->vmbus().tick(guest_->time().reference_at(now_tsc));
+    {
+        MemoryWork::Account const account{guest_->memory_work()};
+        guest_->vmbus().tick(guest_->time().reference_at(now_tsc));
+    }
     guest_->devices().tick();
     if (panicked_) {
         panicked_ = false;
@@ -279,6 +283,7 @@ void Partition::take_order(dm::Order const& order) {
     case dm::Order::Kind::HotAdd: operation.kind = dm::Operation::Kind::HotAdd; break;
     }
     // A refusal only means that the moment has passed: the balancer looks again in a second.
+    MemoryWork::Account const account{guest_->memory_work()};
     (void)guest_->dm().start(operation, guest_->time().reference_time());
     publish();
 }
@@ -324,5 +329,9 @@ void Partition::keep_counters() {
     vmbus_counters_ = guest_->vmbus().counters();
     hyperv_counters_ = guest_->hyperv().counters();
     port_counters_ = guest_->devices().ports().counters();
+    mm::OwnerCount const frames = host_.frames.count(owner());
+    overhead_pages_ = frames.pages - frames.guest_pages;
+    ballooning_ticks_ = guest_->memory_work().ballooning_ticks();
+    giving_back_ticks_ = guest_->memory_work().giving_back_ticks();
 }
 } // namespace hv::partition

@@ -81,6 +81,8 @@ class Partition final : public Runnable, public GuestEvents {
     u64 waiting_for_pages_ = 0;
     u64 started_tsc_ = 0;
     u64 starts_ = 0, ends_ = 0, restarts_ = 0, panics_ = 0;
+    u64 overhead_pages_ = 0;                           ///< host frames beside the guest's memory
+    u64 ballooning_ticks_ = 0, giving_back_ticks_ = 0; ///< host TSC spent on moving the guest's memory
     // The last life's numbers, so that a test or an operator can read them after the end.
     VpCounters vp_counters_;
     dm::DmCounters dm_counters_;

@@ -26,8 +26,11 @@ u32 Partition::counters(std::span<mgmt::NamedCounter> into) const {
     add("pages zeroed", memory_counters_.zeroed_pages);
     add("blocks compacted", memory_counters_.compactions);
     add("memory reports", dm_counters_.reports);
+    add("host pages beside its memory", overhead_pages_);
     add("pages ballooned", dm_counters_.ballooned_pages);
     add("pages given back", dm_counters_.given_back_pages);
+    add("ticks spent ballooning", ballooning_ticks_);
+    add("ticks spent giving back", giving_back_ticks_);
     add("pages hot-added", dm_counters_.hot_added_pages);
     add("memory messages malformed", dm_counters_.malformed);
     add("memory messages unexpected", dm_counters_.unexpected);
