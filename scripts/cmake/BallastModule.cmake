@@ -14,7 +14,7 @@ set(BALLAST_TARGET_FLAGS
     -fno-stack-protector -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer -mno-red-zone
     -mno-sse -mno-mmx -mcmodel=kernel -fno-pic -fno-pie -fcf-protection=none -O2 -g
     -ffunction-sections -fdata-sections "-fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=")
-set(BALLAST_HOST_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g)
+set(BALLAST_HOST_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O0 -g1)
 
 add_library(ballast_target INTERFACE)
 target_include_directories(ballast_target INTERFACE ${CMAKE_SOURCE_DIR})

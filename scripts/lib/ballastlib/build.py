@@ -8,6 +8,8 @@ from .paths import ROOT, preset_dir, show
 from .say import Failure, run, step
 
 PRESETS = ("gcc", "clang")
+# What a boot needs, without the unit tests.
+PRODUCT = ("product",)
 
 
 def configure(preset):

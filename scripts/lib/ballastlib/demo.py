@@ -190,7 +190,7 @@ def entry(arguments):
 
     bed, why = beds.choose_bed(options.bed)
     note(f"bed: {why}")
-    build.build("gcc")
+    build.build("gcc", build.PRODUCT)
     RUNS.mkdir(parents=True, exist_ok=True)
     log = RUNS / f"demo-{bed}.log"
     live = not options.once and sys.stdout.isatty()

@@ -27,7 +27,7 @@ def add_hardware_options(parser):
 def prepare(build_first, preset="gcc"):
     """Builds when asked or when nothing is built yet."""
     if build_first or not (preset_dir(preset) / "hv/init/hv.elf").exists():
-        build.build(preset)
+        build.build(preset, build.PRODUCT)
 
 
 def pump_input(machine):

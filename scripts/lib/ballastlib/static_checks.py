@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from . import includes
 from .paths import CACHE, ROOT, preset_dir
 
-TIDY_BUDGET_S = 420
+TIDY_BUDGET_S = 200
 
 
 def formatting():

@@ -126,7 +126,7 @@ def entry(arguments):
     if beds:
         try:
             if options.part is not None:
-                build.build("gcc")
+                build.build("gcc", build.PRODUCT)
             workers = [threading.Thread(target=emulator, args=(kind, report, wanted)) for kind in beds]
             for worker in workers:
                 worker.start()

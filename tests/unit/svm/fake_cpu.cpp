@@ -100,6 +100,13 @@ u32 FakeSvmCpu::run(GuestGprs& gprs, arch::Vmcb& vmcb, u64 vmcb_at, u64 host_vmc
     vmcb.state.rax = gprs[Reg::Rax];
     vmcb.control.exit_interrupt_info = 0;
     vmcb.control.event_injection &= ~arch::svm::event::Valid::mask; // junk may stay in the low bits
+    // A virtual interrupt that is not intercepted is taken before the first instruction, unless the script
+    // says that an exit came first.
+    bool const window = (vmcb.control.intercept_instructions1 & arch::svm::intercept1::kVintr) != 0;
+    if (!window && (vmcb.state.rflags & rflags::kInterrupt) != 0 && !exit_before_delivery) {
+        vmcb.control.interrupt_control &= ~arch::svm::interrupt_control::kVirtualIrq;
+    }
+    exit_before_delivery = false;
     auto const play = script_.front();
     script_.pop_front();
     play(vmcb, gprs);

@@ -40,6 +40,15 @@ class FakeSvmCpu {
 
     /// The VMCB as each entry found it.
     std::vector<arch::Vmcb> entries;
+    /// The vector that the last entry delivered as a virtual interrupt (not a window), or 0.
+    u8 delivered_interrupt() const {
+        namespace ic = arch::svm::interrupt_control;
+        auto const& c = entry();
+        bool const window = (c.intercept_instructions1 & arch::svm::intercept1::kVintr) != 0;
+        bool const asked = (c.interrupt_control & ic::kVirtualIrq) != 0 && !window;
+        return asked ? static_cast<u8>(ic::VirtualVector::get(c.interrupt_control)) : u8{0};
+    }
+    bool exit_before_delivery = false; ///< the next entry exits before it takes a virtual interrupt
     arch::VmcbControl const& entry() const { return entries.back().control; }
     arch::VmcbState const& entry_state() const { return entries.back().state; }
     std::vector<std::string> wrong; ///< rules broken: must stay empty

@@ -17,10 +17,29 @@ TEST_CASE("an event is injected once", "[svm][events]") {
     rig.cpu.exit(x::kCpuid);
     rig.cpu.exit(x::kCpuid);
     rig.run();
-    CHECK(rig.cpu.entry().event_injection == 0x8000'0061);
+    CHECK(rig.cpu.delivered_interrupt() == 0x61);
     CHECK(rig.vcpu->can_take_interrupt());
     rig.run();
     CHECK(rig.cpu.entry().event_injection == 0);
+    CHECK(rig.cpu.delivered_interrupt() == 0);
+}
+
+TEST_CASE("an interrupt that an exit came before is delivered at the next entry", "[svm][events]") {
+    Rig rig;
+    rig.vcpu->write(Reg::Rflags, rflags::kInterrupt);
+    rig.vcpu->inject(interrupt(0x61));
+    rig.cpu.exit_before_delivery = true;
+    rig.cpu.exit(x::kIntr);
+    rig.cpu.exit(x::kCpuid);
+    rig.cpu.exit(x::kCpuid);
+    CHECK(rig.run().kind == ExitKind::HostEvent);
+    CHECK(rig.cpu.delivered_interrupt() == 0x61);
+    CHECK_FALSE(rig.vcpu->can_take_interrupt());
+    rig.run();
+    CHECK(rig.cpu.delivered_interrupt() == 0x61);
+    CHECK(rig.vcpu->can_take_interrupt());
+    rig.run();
+    CHECK(rig.cpu.delivered_interrupt() == 0);
 }
 
 TEST_CASE("a delivery that faulted in nested paging starts again", "[svm][events]") {
@@ -87,8 +106,7 @@ TEST_CASE("the window is a virtual interrupt that only exits", "[svm][window]") 
     rig.vcpu->request_interrupt_window(false);
     rig.cpu.exit(x::kCpuid);
     rig.run();
-    CHECK((rig.cpu.entry().interrupt_control & ic::kVirtualIrq) == 0); // hardware left it set
-    CHECK(rig.cpu.entry().event_injection == 0x8000'0060);
+    CHECK(rig.cpu.delivered_interrupt() == 0x60);
 }
 
 TEST_CASE("a window that is not cancelled opens again after the interrupt it let in", "[svm][window]") {
@@ -103,7 +121,7 @@ TEST_CASE("a window that is not cancelled opens again after the interrupt it let
     rig.cpu.exit(x::kVintr);
     CHECK(rig.run().kind == ExitKind::InterruptWindow);
     CHECK((rig.cpu.entry().interrupt_control & ic::kVirtualIrq) != 0);
-    CHECK(rig.cpu.entry().event_injection == 0x8000'0060);
+    CHECK(rig.cpu.delivered_interrupt() == 0x60);
 }
 
 TEST_CASE("a window that opens during a delivery waits for the delivery", "[svm][window]") {
@@ -180,7 +198,7 @@ TEST_CASE("a host interrupt between STI and HLT does not end the shadow", "[svm]
     rig.vcpu->request_interrupt_window(false);
     rig.cpu.exit(x::kCpuid);
     rig.run();
-    CHECK((rig.cpu.entry().interrupt_control & ic::kVirtualIrq) == 0);
+    CHECK(rig.cpu.delivered_interrupt() == 0x60);
     CHECK((rig.cpu.entry_state().rflags & rflags::kTrap) == 0);
 }
 

@@ -122,6 +122,7 @@ TEST_CASE("a kick before the entry keeps everything that was to be done", "[svm]
     Rig rig;
     u32 kicked = 1;
     rig.vcpu->kicked = &kicked;
+    rig.vcpu->write(Reg::Rflags, rflags::kInterrupt);
     rig.vcpu->inject(interrupt(0x60));
     CHECK(rig.run().kind == ExitKind::HostEvent);
     CHECK(rig.cpu.entries.empty());
@@ -129,7 +130,7 @@ TEST_CASE("a kick before the entry keeps everything that was to be done", "[svm]
     kicked = 0;
     rig.cpu.exit(x::kCpuid);
     CHECK(rig.run().kind == ExitKind::Cpuid);
-    CHECK(rig.cpu.entry().event_injection == 0x8000'0060);
+    CHECK(rig.cpu.delivered_interrupt() == 0x60);
     CHECK(rig.cpu.entry().clean == 0);
     CHECK(rig.cpu.entry().tlb_control == 1);
     rig.cpu.exit(x::kCpuid);
@@ -137,7 +138,7 @@ TEST_CASE("a kick before the entry keeps everything that was to be done", "[svm]
     CHECK(rig.run().kind == ExitKind::HostEvent); // on the short way, too
     kicked = 0;
     CHECK(rig.run().kind == ExitKind::Cpuid);
-    CHECK(arch::svm::event::Valid::get(rig.cpu.entry().event_injection) == 0);
+    CHECK(rig.cpu.delivered_interrupt() == 0);
 }
 
 TEST_CASE("a refused state ends the partition and shows nothing of the host", "[svm][run]") {
