@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hostile guests (tests/guests) beside a good neighbour on one processor.
+
+In each case the hypervisor stays up, the neighbour goes on, the invariants hold, the counters tell what was done, and when the
+hostile guest is gone every frame is back.
+"""
+import re
+
+from ballastlib.cases import Case, ask, call, config, expect, partition, send, stock
+
+_STEADY = r"^\[good\] steady \d+"
+_CHECKED = r"^ballast: check: ok"
+_FREE = re.compile(r"check: ok .* (\d+) pages of RAM = (\d+) hypervisor .* (\d+) free")
+
+
+def _good(**properties):
+    return partition("good", "guest:steady", startup_mib=16, **properties)
+
+
+def _evil(payload, **properties):
+    return partition("evil", f"guest:{payload}", auto_start=False, **properties)
+
+
+def _says(pattern, seconds):
+    """The guest says so; a failure that it finds ends the waiting at once."""
+    return call(lambda machine: machine.expect(pattern, seconds, stop=r"FAIL|CORRUPT") and None)
+
+
+def _free_pages(machine):
+    found = [_FREE.search(line.text) for line in machine.lines]
+    return [int(match.group(3)) for match in found if match]
+
+
+def _all_back(machine):
+    """The first and the last `check` of a run saw the same number of free frames."""
+    free = _free_pages(machine)
+    if len(free) < 2:
+        return "the frames were not counted twice"
+    return None if free[0] == free[-1] else f"{free[0]} frames were free before, {free[-1]} are now"
+
+
+def _counted(least):
+    """Every counter of `show evil` is at least as high as told."""
+    def look(machine):
+        found = {}
+        machine.command_lines("show evil", r"^ballast: evil: ")
+        machine.send("nosuch")  # its answer comes behind the counters
+        for _ in range(400):
+            text = machine.next_line(30).text
+            if "'nosuch' is no command" in text:
+                break
+            match = re.match(r"ballast:   (\S.*?) +(\d+)$", text)
+            if match:
+                found[match.group(1)] = int(match.group(2))
+        wrong = [f"counter '{name}' is {found.get(name, 0)}, not {count} or more"
+                 for name, count in least.items() if found.get(name, 0) < count]
+        return "; ".join(wrong) or None
+    return call(look)
+
+
+_BEFORE = [expect(_STEADY, 120), ask("check", _CHECKED, 60), send("start evil")]
+
+
+def _after(neighbour=_STEADY, stop="stop good off"):
+    return [ask("check", _CHECKED, 60), call(_all_back), expect(neighbour, 60), ask(stop, r"all partitions ended", 60)]
+
+
+def _hostile(name, payload, steps, *, ends="off", words="", timeout_s=240, slack=1.5, memory=None, **host):
+    return Case(name, config(_good(), _evil(payload, command_line=words or None, **(memory or {"startup_mib": 16})), **host),
+                [*_BEFORE, *steps, *_after()], ends=ends, forbid=(r"FAIL", r"CORRUPT"), timeout_s=timeout_s, slack=slack)
+
+
+def _runs_through(name, counters, *, case=None, says=(), seconds=150, **more):
+    """A payload that does its worst, says that everything was as it must be, and powers off."""
+    steps = [_says(pattern, seconds) for pattern in says]
+    steps += [_says(rf"^\[evil\] {name}: done, \d+ faults, \d+ failures", seconds), expect(r"^ballast: partition evil: powered off", 20),
+              _counted(counters)]
+    return _hostile(case or name, name, steps, **more)
+
+
+def _balloon(name, words, counters, **more):
+    return _runs_through("balloon-evil", counters, case=f"balloon-{name}", words=words, idle_seconds=1,
+                         memory={"startup_mib": 64, "minimum_mib": 16, "maximum_mib": 256}, **more)
+
+
+def _crashes(name, words):
+    """A triple fault: the guest is over and says why, the others are not."""
+    steps = [expect(r"^\[evil\] triple-fault: now", 60), expect(r"^ballast: error: partition evil: crashed: triple fault", 30),
+             ask("list", r"\| evil +\| crashed", 30), _counted({"triple faults": 1})]
+    return _hostile(name, "triple-fault", steps, words=words, ends="crashed")
+
+
+CASES = [
+    _runs_through("cpuid-all", {"cpuid": 5000}, says=(r"cpuid-all: 7683 queries",)),
+    _runs_through("msr-sweep", {"unknown MSRs": 20000, "synthetic MSR faults": 100}),
+    _runs_through("port-sweep", {"absent ports": 100000, "io": 100000}, says=(r"port-sweep: all ports",)),
+    _runs_through("hypercalls", {"hypercalls refused": 6000, "hypercall": 12000, "vmbus messages malformed": 10,
+                                 "vmbus messages unexpected": 10}, says=(r"hypercalls: all codes",)),
+    _runs_through("holes", {"holes touched": 500, "nested fault": 500}, says=(r"holes: 27 places", r"holes: I/O APIC")),
+    _runs_through("vmbus-evil", {"vmbus GPADLs refused": 15, "vmbus opens refused": 15, "vmbus channels broken": 11,
+                                 "vmbus messages malformed": 5, "vmbus messages unexpected": 5}, says=(r"vmbus-evil: 10 bad rings",)),
+    _balloon("honest", "h", {"pages ballooned": 4096, "ballooned pages touched": 10, "pages given back": 4096}),
+    _balloon("lies", "l", {"foreign balloon ranges": 9, "memory messages malformed": 2, "memory messages unexpected": 3},
+             says=(r"balloon-evil: 12 lies",)),
+    _balloon("own-pages", "r", {"pages ballooned": 13, "ballooned pages touched": 2}),
+    _crashes("no-handlers", "i"),
+    _crashes("no-stack", "s"),
+    _crashes("no-page-tables", "c"),
+    _hostile("halt", "halt", [expect(r"^\[evil\] halt: now", 60), expect(_STEADY, 30), ask("list", r"\| evil +\| halted", 30),
+                              send("stop evil off"), expect(r"^ballast: partition evil: turned off", 30), _counted({"halt": 1})]),
+    _hostile("reset-loop", "reset-loop",
+             [expect(r"^\[evil\] reset-loop: 20 resets", 120), expect(r"^ballast: partition evil: powered off", 30),
+              ask("show evil", r"restarts 20", 30)]),
+]
