@@ -29,10 +29,15 @@ dm::PageRange MemoryAdapter::next_ballooned(u64 from_pfn, u64 most) const {
     // Block by block: the counts say which blocks to look into. Runs do not cross blocks, so that a whole
     // block comes back as one.
     u64 const from = Gpa::from_pfn(from_pfn).raw;
-    for (u32 i = 0; i < memory_.block_count(); ++i) {
+    u32 const count = memory_.block_count();
+    mm::GuestBlock const* const start = memory_.find_block(Gpa{from});
+    for (u32 i = start == nullptr ? 0 : static_cast<u32>(start - &memory_.block(0)); i < count; ++i) {
         mm::GuestBlock const& block = memory_.block(i);
+        if (block.ballooned == 0) {
+            continue;
+        }
         u64 const base = memory_.block_address(i).raw;
-        if (block.ballooned == 0 || base + kLargePageBytes <= from) {
+        if (base + kLargePageBytes <= from) {
             continue;
         }
         unsigned page = from > base ? static_cast<unsigned>((from - base) / kPageBytes) : 0;
