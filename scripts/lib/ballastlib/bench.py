@@ -3,7 +3,8 @@
 
 guest-tools/measure/bench_guest is one file that runs under both: as a partition of Ballast, and under kvmbench in Debian's
 kernel with KVM, which itself runs on the bare emulator. Its TSC counts instructions of guest and host together (on QEMU times
-2^icount_shift). Lines: "bench NAME BED ours=N kvm=N ratio=N"; "-" where a side could not be measured.
+2^icount_shift). Lines: "bench NAME BED ours=N kvm=N ratio=N"; "-" where a side could not be measured or
+has nothing like it. Some figures are KiB; their names say so.
 
 Ballast zeroes each page that a guest touches first; KVM has the page from its process, zeroed long ago ("first-touch") or not
 yet ("fresh-touch"). So that like stands beside like, "first-touch" is ours without the zeroing, whose cost the guest measures.
@@ -38,6 +39,15 @@ BENCHMARKS = [
     Benchmark("first-touch", "first touch of a 4 KiB page, zeroing apart", {"qemu": 600, "bochs": 500}),
     Benchmark("fresh-touch", "first touch of a 4 KiB page, zeroing included", {}),
     Benchmark("second-touch", "the same page again: what the touch itself costs", {}),
+]
+_MOVES_MIB = 512  # startup memory of the guest whose memory is moved; it may have twice as much
+# Ours alone. KVM leaves ballooning to its VMM, and its size and bookkeeping are Linux's.
+OURS_ALONE = [
+    Benchmark("balloon-2m", "host work per 2 MiB ballooned", {"qemu": 2000, "bochs": 2000}),
+    Benchmark("give-back-2m", "host work per 2 MiB given back", {"qemu": 2000, "bochs": 2000}),
+    Benchmark("partition-kib", "KiB of host memory beside a partition's own",
+              {bed: 512 + _MOVES_MIB * 2 * 1024 // 400 for bed in _BEDS}),
+    Benchmark("text-kib", "KiB of the hypervisor's text, the decoder library's apart", {bed: 256 for bed in _BEDS}),
 ]
 
 
@@ -91,6 +101,46 @@ def boot_ours(bed, folder, timeout_s):
     hardware = beds.Hardware(bed=bed, memory_mib=1024)
     with Machine(hardware, disk, timeout_s=timeout_s, log=RUNS / f"bench-boot-ours-{bed}.log") as machine:
         return {"boot-to-init": _boot_instructions(machine, hardware)}
+
+
+_COUNTER = re.compile(r"^ballast:   (\S.*?)\s+(\d+)$")
+
+
+def memory_ours(bed, folder, timeout_s):
+    """What it costs the host to balloon 2 MiB and to give them back, and what a partition takes beside its guest's memory: a stock
+    guest idles, so that memory is taken from it, and then needs it again."""
+    dts = folder / "memory.dts"
+    words = f"ballast.job=load ballast.phases=0:60,{_MOVES_MIB * 8 // 10}:30,32:60"
+    guest = cases.stock(startup_mib=_MOVES_MIB, minimum_mib=192, maximum_mib=_MOVES_MIB * 2, words=words)
+    dts.write_text(cases.config(guest, reserve_mib=64, idle_seconds=10))
+    disk = folder / "memory.img"
+    image.build_disk(dts, disk)
+    hardware = beds.Hardware(bed=bed, memory_mib=2048)
+    with Machine(hardware, disk, timeout_s=timeout_s, log=RUNS / f"bench-memory-ours-{bed}.log") as machine:
+        machine.expect(r"memload: phase 3/3: 32 MiB", stop=r"partitions ended|^ballast: .*(error|panic)")
+        lines = machine.command_lines("show web", r"synthetic MSR|synthetic timer")
+    counters = dict(match.groups() for match in map(_COUNTER.match, lines) if match)
+    found = {}
+    for name, ticks, pages in (("balloon-2m", "ticks spent ballooning", "pages ballooned"),
+                               ("give-back-2m", "ticks spent giving back", "pages given back")):
+        if int(counters.get(pages, 0)) and ticks in counters:
+            found[name] = int(counters[ticks]) * 512 / int(counters[pages])
+    found = _instructions(found, hardware)
+    if "host pages beside its memory" in counters:
+        found["partition-kib"] = int(counters["host pages beside its memory"]) * 4
+    return found
+
+
+def text_kib():
+    """KiB of machine code in hv.elf that are not the decoder library's."""
+    built = preset_dir("gcc") / "hv/init"
+    sections = run(["size", "-A", built / "hv.elf"]).splitlines()
+    text = sum(int(words[1]) for words in map(str.split, sections) if words and words[0].startswith(".text"))
+    # A line of the map: " .text.name  0xADDRESS  0xSIZE  FILE", a long name on a line of its own before.
+    zydis = sum(int(match.group(2), 16) for match in re.finditer(r"^ \.text\S*\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+\S*zydis\S*$",
+                                                                 (built / "hv.map").read_text(), re.MULTILINE)
+                if int(match.group(1), 16))
+    return (text - zydis) / 1024
 
 
 def boot_bare(bed, folder, timeout_s):
@@ -175,7 +225,7 @@ def _print(each, bed, mine, theirs):
     print(f"bench {each.name} {bed} ours={_number(mine)} kvm={_number(theirs)} ratio={_ratio(mine, theirs)}", flush=True)
     budget = each.budget.get(bed)
     if budget and mine is not None and mine > budget:
-        note(f"{each.name} on {bed} is above its budget of {budget} instructions ({each.what})")
+        note(f"{each.name} on {bed} is above its budget of {budget} ({each.what})")
     return mine is not None and theirs is not None
 
 
@@ -187,30 +237,55 @@ def _print_boot(bed, mine, bare):
     return mine is not None and bare is not None
 
 
+_RUNS = (  # side, what is measured, function, takes a stock guest and its time
+    ("ours", "Ballast's exits", ours, False),
+    ("ours", "a boot under Ballast", boot_ours, True),
+    ("ours", "memory moved by Ballast", memory_ours, True),
+    ("kvm", "KVM's exits", kvm, False),
+    ("bare", "a boot without a hypervisor", boot_bare, True),
+)
+
+
+def _measure(bed, options):
+    """All the runs of a bed: {side: {name: number}}."""
+    sides = {"ours": {}, "kvm": {}, "bare": {}}
+    with tempfile.TemporaryDirectory(prefix="ballast-") as folder:
+        for side, what, function, stock in _RUNS:
+            if (options.quick and stock) or (options.only and (options.only == "ours") != (side == "ours")):
+                continue
+            with step(f"measuring {what} on {bed}"):
+                sides[side].update(_guarded(f"{what} on {bed}", function, bed, Path(folder), options.timeout))
+    if options.only != "kvm":
+        sides["ours"]["text-kib"] = text_kib()
+    return sides
+
+
+def _report(bed, options, sides):
+    """Prints a bed's lines; returns whether everything was measured that could be."""
+    complete = True
+    for each in BENCHMARKS:
+        complete &= _print(each, bed, sides["ours"].get(each.name), sides["kvm"].get(each.name))
+    for each in OURS_ALONE:
+        if each.name == "text-kib" or not options.quick:
+            _print(each, bed, sides["ours"].get(each.name), None)
+            complete &= each.name in sides["ours"]
+    if not options.quick:
+        complete &= _print_boot(bed, sides["ours"].get("boot-to-init"), sides["bare"].get("boot-to-init"))
+    return complete
+
+
 def entry(arguments):
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n\n")[1])
     parser.add_argument("--bed", choices=_BEDS, help="only this bed")
     parser.add_argument("--only", choices=("ours", "kvm"), help="only this side")
-    parser.add_argument("--no-boot", action="store_true", help="leave out the boots to user space, which take longest")
+    parser.add_argument("--quick", action="store_true", help="leave out the runs with a stock guest, which take longest")
     parser.add_argument("--timeout", type=float, default=300, metavar="S", help="wall-clock limit of each run (300)")
     options = parser.parse_args(arguments)
     build.build("gcc", ("hv.elf", "boot_efi", "bench-guest", "kvmbench", "memload", "portio"))
     RUNS.mkdir(parents=True, exist_ok=True)
     complete = True
     for bed in [options.bed] if options.bed else _BEDS:
-        with tempfile.TemporaryDirectory(prefix="ballast-") as text:
-            folder, sides = Path(text), {"ours": {}, "kvm": {}, "bare": {}}
-            for side, what, function in (("ours", "Ballast's exits", ours), ("ours", "a boot under Ballast", boot_ours),
-                                         ("kvm", "KVM's exits", kvm), ("bare", "a boot without a hypervisor", boot_bare)):
-                if options.no_boot and function in (boot_ours, boot_bare):
-                    continue
-                if options.only in (None, "ours") and side == "ours" or options.only in (None, "kvm") and side != "ours":
-                    with step(f"measuring {what} on {bed}"):
-                        sides[side].update(_guarded(f"{what} on {bed}", function, bed, folder, options.timeout))
-        for each in BENCHMARKS:
-            complete &= _print(each, bed, *(sides[side].get(each.name) for side in ("ours", "kvm")))
-        if not options.no_boot:
-            complete &= _print_boot(bed, sides["ours"].get("boot-to-init"), sides["bare"].get("boot-to-init"))
-    if not complete:
+        complete &= _report(bed, options, _measure(bed, options))
+    if not complete and not options.only:
         note(f"not everything was measured; the consoles are in {show(RUNS)}")
     return 0 if complete or options.only else 1
