@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // kvmbench: the least virtual machine monitor that runs bench_guest under Linux KVM, for scripts/bench to
 // compare with. One vCPU, memory touched up front in 4 KiB pages (so a guest's first touch costs only KVM's
-// own work) but for those that the guest wants fresh, COM1's output on stdout. Ends when the guest writes ACPI's
-// PM1a control port or halts.
+// own work) but for those that the guest wants fresh, COM1's output on stdout. Ends when the guest writes
+// ACPI's PM1a control port or halts.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

@@ -53,8 +53,8 @@ class NestedMap {
     /// Visits every leaf in ascending order. The visitor must not change the map.
     using Visitor = void (*)(void* context, NestedLeaf const&);
     virtual void for_each(Visitor, void* context) const = 0;
-    /// unmap(), and tells of each leaf that was removed (after it was), in ascending order: its frames are the
-    /// caller's again. The visitor must not change the map.
+    /// unmap(), and tells of each leaf that was removed (after it was), in ascending order: its frames are
+    /// the caller's again. The visitor must not change the map.
     virtual Result<void, NestedError> take(Gpa, u64 bytes, Visitor removed, void* context) = 0;
     /// Visits the physical address of every frame the tables themselves occupy.
     using FrameVisitor = void (*)(void* context, Hpa table_frame);

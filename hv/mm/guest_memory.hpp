@@ -87,6 +87,9 @@ class GuestMemory final : public GuestAccess {
     Result<void, RangeError> give_back(Gpa gpa, u64 pages);
     /// Backs pages of the hot-add window for the first time. As give_back().
     Result<void, RangeError> hot_add(Gpa gpa, u64 pages);
+    /// Takes back what hot_add() backed and the guest refused: all of it must be backed still. It can be
+    /// hot-added again.
+    void withdraw(Gpa gpa, u64 pages);
     /// The guest restarts: contents are gone, the startup memory is backed, the rest is not. An error changes
     /// nothing (restart_shortage_pages() says how much is missing).
     Result<void, RangeError> reset_for_restart();

@@ -486,4 +486,13 @@ bool GuestMemory::compact_block(Gpa at) {
     settle_tables();
     return true;
 }
+
+void GuestMemory::withdraw(Gpa gpa, u64 pages) {
+    HV_ASSERT(balloon_out(gpa, pages).ok());
+    for_each_piece(gpa, pages, [&](Piece const& p, Gpa) {
+        states_[p.block].set(p.first, p.count, PageState::NotAdded);
+        update(blocks_[p.block],
+               [&](GuestBlock& b) { b.ballooned = static_cast<u16>(b.ballooned - p.count); });
+    });
+}
 } // namespace hv::mm

@@ -73,10 +73,8 @@ Result<void, dm::EffectError> MemoryAdapter::hot_add(u64 pages) {
 }
 
 void MemoryAdapter::undo_hot_add(u64 pages) {
-    // The guest refused them: their frames go back; the window stays used up to here, ballooned, so that
-    // nothing is given twice.
     HV_ASSERT(pages <= hot_added_pages_);
-    Gpa const first = Gpa::from_pfn(hot_add_next_pfn() - pages);
-    memory_.balloon_out(first, pages).take();
+    hot_added_pages_ -= pages;
+    memory_.withdraw(Gpa::from_pfn(hot_add_next_pfn()), pages);
 }
 } // namespace hv::partition

@@ -5,7 +5,8 @@
 namespace hv::platform {
 namespace {
 constexpr u16 kPic1 = 0x20, kPit = 0x40, kNmiStatus = 0x61, kKeyboardCommand = 0x64, kPostCode = 0x80,
-              kPortA = 0x92, kPic2 = 0xa0, kElcr = 0x4d0, kPciConfig = 0xcf8, kResetControl = 0xcf9, kPciData = 0xcfc;
+              kPortA = 0x92, kPic2 = 0xa0, kElcr = 0x4d0, kPciConfig = 0xcf8, kResetControl = 0xcf9,
+              kPciData = 0xcfc;
 constexpr u8 kPulseReset = 0xfe;                          // 8042: pulse output line 0
 constexpr u8 kFastReset = 1;                              // port 92h, bit 0
 constexpr u8 kA20 = 2;                                    // port 92h, bit 1: always open

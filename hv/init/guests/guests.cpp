@@ -238,13 +238,15 @@ void dump_partition(GuestHost& host, std::string_view name) {
             for (u64 line = 0; line < 64; ++line) {
                 u64 words[4] = {};
                 std::optional<WalkFault> later;
-                auto const got = read_linear(p->guest()->memory(), paging_state(view), rsp + line * sizeof words,
-                                             {reinterpret_cast<u8*>(words), sizeof words},
-                                             {.set_accessed_dirty = false, .check_permissions = false}, later);
+                auto const got =
+                    read_linear(p->guest()->memory(), paging_state(view), rsp + line * sizeof words,
+                                {reinterpret_cast<u8*>(words), sizeof words},
+                                {.set_accessed_dirty = false, .check_permissions = false}, later);
                 if (!got || got.value() != sizeof words) {
                     break;
                 }
-                log_info("  {:016x}: {:016x} {:016x} {:016x} {:016x}", rsp + line * sizeof words, words[0], words[1], words[2], words[3]);
+                log_info("  {:016x}: {:016x} {:016x} {:016x} {:016x}", rsp + line * sizeof words, words[0],
+                         words[1], words[2], words[3]);
             }
         });
     }

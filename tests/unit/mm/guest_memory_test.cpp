@@ -299,6 +299,25 @@ TEST_CASE("512 large leaves in a row become one of 1 GiB, and ballooning cuts it
     CHECK_MEMORY(m, p.memory);
 }
 
+BOTH("hot-added memory that the guest refused goes back and can be added again") {
+    GuestMachine m{256 * MiB};
+    Partition<TestType> p{*m.frames, sized(64 * MiB, 128 * MiB)};
+    u64 const free = m.frames->free_pages();
+    REQUIRE(p->hot_add(Gpa{4 * GiB}, 4000).ok());
+    p->touch(Gpa{4 * GiB + 5 * MiB}, Access::W);
+    p->withdraw(Gpa{4 * GiB} + 700 * kPageBytes, 3300);
+    CHECK(p->state(Gpa{4 * GiB} + 699 * kPageBytes) == PageState::Backed);
+    CHECK(p->state(Gpa{4 * GiB} + 700 * kPageBytes) == PageState::NotAdded);
+    CHECK(p->ballooned_pages() == 0);
+    CHECK(p->backed_pages() == p->startup_pages() + 700);
+    CHECK_MEMORY(m, p.memory);
+    REQUIRE(p->hot_add(Gpa{4 * GiB} + 700 * kPageBytes, 3300).ok());
+    p->withdraw(Gpa{4 * GiB}, 4000);
+    CHECK(m.frames->free_pages() <= free);
+    CHECK(p->touch(Gpa{4 * GiB + 5 * MiB}, Access::R) == Touch::NotAdded);
+    CHECK_MEMORY(m, p.memory);
+}
+
 BOTH("a restart brings back the startup memory and takes the rest away") {
     GuestMachine m{256 * MiB};
     Partition<TestType> p{*m.frames, sized(64 * MiB, 128 * MiB)};
