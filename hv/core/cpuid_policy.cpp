@@ -32,6 +32,7 @@ constexpr u32 kLeaf7Ebx = bit(0) /*FSGSBASE*/ | bit(3) /*BMI1*/ | bit(5) /*AVX2*
                           bit(29) /*SHA*/;
 constexpr u32 kLeaf7Ecx = bit(2) /*UMIP*/ | bit(8) /*GFNI*/ | bit(9) /*VAES*/ | bit(10) /*VPCLMULQDQ*/;
 constexpr u32 kLeaf7Edx = bit(4) /*FSRM*/;
+constexpr u32 kLeaf7EbxAvx = bit(5), kLeaf7EcxAvx = bit(9) | bit(10); // mean nothing without XSAVE
 
 // Leaf 8000_0001: long mode and its friends; no SVM, no performance counters, no OSVW, no 3DNow.
 constexpr u32 kExt1Ecx = bit(0) /*LAHF*/ | bit(4) /*CR8 legacy*/ | bit(5) /*LZCNT*/ | bit(6) /*SSE4A*/ |
@@ -83,7 +84,8 @@ void CpuidPolicy::build_features() {
     basic_[7] = {
         .eax = 0, .ebx = seven.ebx & kLeaf7Ebx, .ecx = seven.ecx & kLeaf7Ecx, .edx = seven.edx & kLeaf7Edx};
     if (!has_xsave_) {
-        basic_[7].ebx &= ~bit(5);
+        basic_[7].ebx &= ~kLeaf7EbxAvx;
+        basic_[7].ecx &= ~kLeaf7EcxAvx;
     }
 }
 
@@ -179,6 +181,9 @@ void CpuidPolicy::set_xcr0(u64 xcr0) {
 
 void CpuidPolicy::set_apic_enabled(bool on) {
     basic_[1].edx = on ? basic_[1].edx | kApic : basic_[1].edx & ~kApic;
+    if (is_amd(basic_[0])) {
+        extended_[1].edx = on ? extended_[1].edx | kApic : extended_[1].edx & ~kApic;
+    }
 }
 
 u64 CpuidPolicy::allowed_cr4() const {
