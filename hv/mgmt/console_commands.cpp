@@ -203,8 +203,10 @@ void run_command(std::string_view line, Operator& op, Answer& answer) {
             }
         }
         std::string_view const argument = next_word(rest);
-        if (!argument.empty() && c.usage.find('[') == std::string_view::npos) {
-            Line{answer}.say("error: '{}' wants no '{}'; usage: {}", word, argument.substr(0, 40), c.usage);
+        bool const takes_one = c.usage.find('[') != std::string_view::npos;
+        std::string_view const extra = takes_one ? next_word(rest) : argument;
+        if (!extra.empty()) {
+            Line{answer}.say("error: '{}' wants no '{}'; usage: {}", word, extra.substr(0, 40), c.usage);
             return;
         }
         c.run(partition, argument, op, answer);
