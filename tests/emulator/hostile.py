@@ -5,8 +5,9 @@ In each case the hypervisor stays up, the neighbour goes on, the invariants hold
 hostile guest is gone every frame is back.
 """
 import re
+import time
 
-from ballastlib.cases import Case, ask, call, config, expect, partition, send, stock
+from ballastlib.cases import Case, ask, call, config, expect, partition, pause, send, stock
 
 _STEADY = r"^\[good\] steady \d+"
 _CHECKED = r"^ballast: check: ok"
@@ -58,6 +59,18 @@ def _counted(least):
     return call(look)
 
 
+def _off(name, seconds=240):
+    """Asks until the partition is off, whatever else is said meanwhile."""
+    def wait(machine):
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            if any(re.search(rf"\| {name} +\| off", text) for text in machine.command_lines("list", r"^ballast: host: ", 60)):
+                return None
+            time.sleep(2)
+        return f"{name} is not off"
+    return call(wait)
+
+
 _BEFORE = [expect(_STEADY, 120), ask("check", _CHECKED, 60), send("start evil")]
 
 
@@ -65,12 +78,12 @@ def _after(neighbour=_STEADY, stop="stop good off"):
     return [ask("check", _CHECKED, 60), call(_all_back), expect(neighbour, 60), ask(stop, r"all partitions ended", 60)]
 
 
-def _hostile(name, payload, steps, *, ends="off", words="", timeout_s=240, slack=1.5, memory=None, **host):
+def _hostile(name, payload, steps, *, ends="off", words="", timeout_s=400, slack=1.5, memory=None, **host):
     return Case(name, config(_good(), _evil(payload, command_line=words or None, **(memory or {"startup_mib": 16})), **host),
                 [*_BEFORE, *steps, *_after()], ends=ends, forbid=(r"FAIL", r"CORRUPT"), timeout_s=timeout_s, slack=slack)
 
 
-def _runs_through(name, counters, *, case=None, says=(), seconds=150, **more):
+def _runs_through(name, counters, *, case=None, says=(), seconds=240, **more):
     """A payload that does its worst, says that everything was as it must be, and powers off."""
     steps = [_says(pattern, seconds) for pattern in says]
     steps += [_says(rf"^\[evil\] {name}: done, \d+ faults, \d+ failures", seconds), expect(r"^ballast: partition evil: powered off", 20),
@@ -108,6 +121,15 @@ CASES = [
     _crashes("no-page-tables", "c"),
     _hostile("halt", "halt", [expect(r"^\[evil\] halt: now", 60), expect(_STEADY, 30), ask("list", r"\| evil +\| halted", 30),
                               send("stop evil off"), expect(r"^ballast: partition evil: turned off", 30), _counted({"halt": 1})]),
+    # Linux as the neighbour: its drivers' heartbeat goes on, and VMBus serves it as before.
+    Case("beside-linux",
+         config(stock("good", words="ballast.job=idle ballast.phases=0:900"), _evil("vmbus-evil", startup_mib=16),
+                partition("sweep", "guest:msr-sweep", startup_mib=16, auto_start=False)),
+         [expect(r"^\[good\] ballast-guest: up", 150), ask("check", _CHECKED, 60), send("start evil"), send("start sweep"),
+          _says(r"^\[evil\] vmbus-evil: done, \d+ faults, 0 failures", 240), _off("sweep"),
+          pause(3), ask("show good", r"heartbeat OK", 30), ask("check", _CHECKED, 60),
+          ask("stop good", r"^ballast: all partitions ended: off", 120)],
+         forbid=(r"FAIL", r"rcu.*stall", r"Call Trace"), timeout_s=480),
     _hostile("reset-loop", "reset-loop",
              [expect(r"^\[evil\] reset-loop: 20 resets", 120), expect(r"^ballast: partition evil: powered off", 30),
               ask("show evil", r"restarts 20", 30)]),

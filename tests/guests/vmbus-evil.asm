@@ -158,9 +158,9 @@ main:
     bad_open [gpadl_id_copy], 0xffffffff, 5
     bad_open 0, 0, 5
     bad_open 0xffffffff, 0, 5
-    mov dword [kRing], 0xfffffff0                       ; indices that lie from the start
+    mov dword [kRing + 4], 0xfffffff0                         ; indices that lie from the start
     bad_open [gpadl_id_copy], 0, 5
-    mov dword [kRing], 0
+    mov dword [kRing + 4], 0
     mov dword [kRing + 0x5004], 3
     bad_open [gpadl_id_copy], 0, 5
     mov dword [kRing + 0x5004], 0
