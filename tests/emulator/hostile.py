@@ -96,11 +96,13 @@ def _balloon(name, words, counters, **more):
                          memory={"startup_mib": 64, "minimum_mib": 16, "maximum_mib": 256}, **more)
 
 
-def _crashes(name, words):
+def _dies(name):
     """A triple fault: the guest is over and says why, the others are not."""
-    steps = [expect(r"^\[evil\] triple-fault: now", 60), expect(r"^ballast: error: partition evil: crashed: triple fault", 30),
-             ask("list", r"\| evil +\| crashed", 30), _counted({"triple faults": 1})]
-    return _hostile(name, "triple-fault", steps, words=words, ends="crashed")
+    return [send(f"start {name}"), expect(rf"^ballast: error: partition {name}: crashed: triple fault", 60),
+            ask("list", rf"\| {name} +\| crashed", 30), ask("check", _CHECKED, 60), call(_all_back)]
+
+
+_DEATHS = {"no-handlers": "i", "no-stack": "s", "no-page-tables": "c"}
 
 
 CASES = [
@@ -116,9 +118,11 @@ CASES = [
     _balloon("lies", "l", {"foreign balloon ranges": 9, "memory messages malformed": 2, "memory messages unexpected": 3},
              says=(r"balloon-evil: 12 lies",)),
     _balloon("own-pages", "r", {"pages ballooned": 13, "ballooned pages touched": 2}),
-    _crashes("no-handlers", "i"),
-    _crashes("no-stack", "s"),
-    _crashes("no-page-tables", "c"),
+    Case("triple-faults",
+         config(_good(), *(partition(name, "guest:triple-fault", startup_mib=16, auto_start=False, command_line=word)
+                           for name, word in _DEATHS.items())),
+         [expect(_STEADY, 120), ask("check", _CHECKED, 60), *(step for name in _DEATHS for step in _dies(name)),
+          ask("show no-stack", r"triple faults +1$", 30), *_after()], ends="crashed", forbid=(r"FAIL", r"CORRUPT"), timeout_s=300),
     _hostile("halt", "halt", [expect(r"^\[evil\] halt: now", 60), expect(_STEADY, 30), ask("list", r"\| evil +\| halted", 30),
                               send("stop evil off"), expect(r"^ballast: partition evil: turned off", 30), _counted({"halt": 1})]),
     # Linux as the neighbour: its drivers' heartbeat goes on, and VMBus serves it as before.
