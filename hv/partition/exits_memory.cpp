@@ -31,8 +31,15 @@ class PartitionMmio final : public MmioTarget {
 } // namespace
 
 void VirtualProcessor::on_nested_fault(Exit const& exit) {
-    NestedFaultExit const fault = exit.fault;
-    switch (guest_.memory().touch(fault.gpa, fault.access)) {
+    mm::Touch const touch = guest_.memory().touch(exit.fault.gpa, exit.fault.access);
+    if (touch != mm::Touch::Mapped) [[unlikely]] {
+        on_unbacked_page(exit.fault, touch);
+    }
+}
+
+/// Apart from the first touches, which are counted in instructions.
+[[gnu::noinline]] void VirtualProcessor::on_unbacked_page(NestedFaultExit const& fault, mm::Touch touch) {
+    switch (touch) {
     case mm::Touch::Mapped: return;
     case mm::Touch::Ballooned:
     case mm::Touch::SmartPaged:

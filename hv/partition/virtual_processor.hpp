@@ -10,6 +10,7 @@
 #include "hv/core/guest_msrs.hpp"
 #include "hv/core/host_services.hpp"
 #include "hv/core/vcpu_view.hpp"
+#include "hv/mm/guest_memory.hpp"
 #include "hv/partition/loaders/loader.hpp"
 #include "hv/partition/vp_counters.hpp"
 #include "hv/platform/interrupt_fabric.hpp"
@@ -112,6 +113,7 @@ class VirtualProcessor {
 
     // exits_memory.cpp
     void on_nested_fault(Exit const&);
+    void on_unbacked_page(NestedFaultExit const&, mm::Touch);
 
     // exits_io.cpp
     void on_io(Exit const&);
