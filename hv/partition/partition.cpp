@@ -8,9 +8,6 @@ constexpr u64 kTicksPerSecond = 4;
 /// How long a start waits for its startup memory before it is given up.
 constexpr u64 kStartPatienceSeconds = 60;
 
-constexpr u64 pages_of_mib(u64 mib) {
-    return mib * (MiB / kPageBytes);
-}
 constexpr u64 mib_of_pages(u64 pages) {
     return pages / (MiB / kPageBytes);
 }
