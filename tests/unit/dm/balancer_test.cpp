@@ -327,6 +327,113 @@ TEST_CASE("differences within the tolerance are left alone", "[dm][balancer]") {
     CHECK(tick.run(1000)[0].kind == Order::Kind::GiveBack);
 }
 
+TEST_CASE("a guest at its floor is asked again at once when its demand has fallen", "[dm][balancer]") {
+    PartitionView v = content();
+    v.assigned += mib(800);
+    v.at_floor = true;
+    Tick tick{{v}};
+    tick.run(0, 100);
+    tick.views[0].demand -= mib(20); // no more than trembling
+    CHECK(tick.run(0, 100)[0].reason == Reason::AtFloor);
+    tick.views[0].demand -= mib(200);
+    CHECK(tick.run(0, 100)[0].kind == Order::Kind::Balloon);
+}
+
+TEST_CASE("a surplus below a sixteenth is not worth taking back", "[dm][balancer]") {
+    PartitionView v = content(); // wants 960
+    v.assigned += mib(50);
+    Tick tick{{v}};
+    for (u32 i = 0; i < 200; ++i) {
+        CHECK(tick.run(1000)[0].kind == Order::Kind::Hold);
+    }
+}
+
+TEST_CASE("in a shortage nobody counts on what a guest at its floor has", "[dm][balancer]") {
+    PartitionView stuck = content(), other = content(), hungry = content();
+    stuck.assigned += mib(1000);
+    stuck.at_floor = true;
+    hungry.demand += mib(100);
+    hungry.priority = 9000;
+    Tick tick{{stuck, other, hungry}};
+    auto const& orders = tick.run(0);
+    CHECK(orders[0].reason == Reason::AtFloor);
+    CHECK(orders[1].kind == Order::Kind::Balloon);
+    CHECK(orders[1].reason == Reason::SharedShortage);
+}
+
+TEST_CASE("equal priorities share equally, and the small need of one is the others' gain", "[dm][balancer]") {
+    PartitionView small = content(100), large = content(2000);
+    small.minimum = large.minimum = mib(10);
+    small.assigned = mib(100);
+    large.assigned = mib(500);
+    Tick tick{{large, small, large, large, small}};
+    tick.run(0, 200); // 1500 are left: 100 for each small one, 433 for each large one
+    for (usize i : {0, 2, 3}) {
+        CAPTURE(i, tick.memory[i].entitled / mib(1));
+        CHECK(tick.memory[i].entitled >= mib(430));
+        CHECK(tick.memory[i].entitled <= mib(436));
+    }
+    CHECK(tick.memory[1].entitled == mib(100));
+    CHECK(tick.memory[4].entitled == mib(100));
+}
+
+TEST_CASE("what a busy guest is about to get is not for lower priorities", "[dm][balancer]") {
+    PartitionView rich = content(), hungry = content();
+    rich.assigned += mib(2000);
+    hungry.demand += mib(500);
+    hungry.ballooned = mib(2000);
+    Tick tick{{rich, hungry, hungry}};
+    for (u32 i = 0; i < 3; ++i) {
+        tick.views[i].priority = 3000 * i;
+    }
+    tick.views[2].can_act = false;
+    auto const& orders = tick.run(100); // the rest is on its way from the first
+    CHECK(orders[0].kind == Order::Kind::Balloon);
+    CHECK(orders[1].reason == Reason::NoFreeMemory);
+    tick.views[2].can_act = true;
+    CHECK(tick.run(100)[2].pages == mib(100));
+}
+
+namespace {
+/// Wants 1200 MiB, has @p assigned_mib.
+PartitionView short_of_memory(u64 assigned_mib) {
+    PartitionView v = content(1000);
+    v.assigned = mib(assigned_mib);
+    return v;
+}
+} // namespace
+
+TEST_CASE("a shortage is not moved around for little things", "[dm][balancer]") {
+    Tick tick{{short_of_memory(1090), short_of_memory(1110)}}; // 1100 for each would be fair
+    for (u64 demand_mib : {1000, 1200}) {
+        tick.views[0].demand = tick.views[1].demand = mib(demand_mib);
+        CHECK(tick.run(0)[0].reason == Reason::NoFreeMemory);
+        CHECK(tick.orders[1].kind == Order::Kind::Hold);
+    }
+    CHECK(tick.run(6)[0].kind == Order::Kind::GiveBack); // what is free is given to who is below its demand
+}
+
+TEST_CASE("no more is taken than those get who grow", "[dm][balancer]") {
+    // 1100 for each would be fair; the first lacks too little to act on, the second 90.
+    Tick tick{{short_of_memory(1090), short_of_memory(1010), short_of_memory(1150), short_of_memory(1150)}};
+    auto const& orders = tick.run(0);
+    REQUIRE(orders[2].kind == Order::Kind::Balloon);
+    REQUIRE(orders[3].kind == Order::Kind::Balloon);
+    CHECK(orders[2].pages + orders[3].pages == mib(90));
+}
+
+TEST_CASE("in a shortage a hot add is cut to the share, not rounded up to a unit", "[dm][balancer]") {
+    PartitionView v = short_of_memory(1000);
+    v.ballooned = 0;
+    Tick tick{{v, v}};
+    auto const& orders = tick.run(100);
+    for (Order const& order : orders) {
+        CHECK(order.kind == Order::Kind::HotAdd);
+        CHECK(order.pages >= mib(48));
+        CHECK(order.pages <= mib(50));
+    }
+}
+
 TEST_CASE("no partitions, no orders", "[dm][balancer]") {
     Tick tick{{}};
     CHECK(tick.run(100, 200).empty());
