@@ -112,6 +112,7 @@ void Partition::work(Cpu& cpu, u64 now_tsc) {
 }
 
 void Partition::take_request(Cpu& cpu, mgmt::Request request) {
+    next_tick_tsc_ = 0; // a partition that is off does not tick; whatever is asked of it now may want to
     switch (request) {
     case mgmt::Request::Start:
         if (runs() || state_ == mgmt::RunState::Waiting) {
@@ -241,7 +242,7 @@ void Partition::tick(Cpu& cpu, u64 now_tsc) {
     if (state_ == mgmt::RunState::Waiting) {
         try_start(cpu);
         if (state_ == mgmt::RunState::Waiting &&
-            (now_tsc - waiting_since_tsc_) / host_.host.tsc_hz() >= kStartPatienceSeconds) {
+            now_tsc > waiting_since_tsc_ + kStartPatienceSeconds * host_.host.tsc_hz()) {
             log_error("partition {}: not {}: {} MiB of startup memory could not be collected, {} MiB are "
                       "free for guests",
                       name(), restarting_ ? "restarted" : "started", config_.memory.startup_mib,

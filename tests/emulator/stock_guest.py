@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Debian's unmodified kernel in a partition: boots, powers off, restarts, and breathes."""
+import time
+
 from ballastlib import console
 from ballastlib.cases import Case, ask, call, config, expect, stock
 
@@ -23,7 +25,28 @@ def _within_limits(machine):
     return f"assigned {bad} outside minimum and maximum" if bad or not rows else None
 
 
+def _reports(machine):
+    """Waits until the guest's driver has told its pressure."""
+    for _ in range(60):
+        machine.command_lines("list", r"^ballast: host:", 30)
+        if _rows(machine)[-1].status.lower() == "ok":
+            return None
+        time.sleep(1)
+    return "the driver does not report"
+
+
+def _gave_way(machine):
+    last = _rows(machine)[-1]
+    return None if last.minimum <= last.assigned < 500 else f"{last.assigned} MiB assigned while another partition needed memory"
+
+
 CASES = [
+    Case("gives-way", config(stock(words="ballast.job=idle ballast.phases=0:600 ballast.fast-reports", minimum_mib=200),
+                             stock("other", words="ballast.job=idle ballast.phases=0:20", auto_start=False), idle_seconds=3600),
+         [expect(_UP, 150), call(_reports), ask("start other", r"^ballast: partition other: waits for 512 MiB of startup memory", 60),
+          expect(r"^\[other\] ballast-guest: up", 240), ask("list", _RUNNING), call(_gave_way), ask("check", _CHECKED, 60),
+          ask("why web", r"balloon .*because others need what it has beyond its wanted amount"),
+          ask("stop web off", r"^ballast: all partitions ended: off", 240)], timeout_s=500, memory_mib=1024),
     Case("powers-off", config(stock(words="ballast.job=poweroff")), [expect(_UP, 150)], timeout_s=240),
     Case("quiet-log", config(stock(words="ballast.job=idle ballast.phases=0:5 ballast.dmesg")),
          [expect(_UP, 150), expect(r"^\[web\] ballast-guest: dmesg 0 lines")], timeout_s=240),
