@@ -110,9 +110,17 @@ TEST_CASE("legacy chips answer as if they were not there", "[ports]") {
         bus.write(port, 1, 0x55);
         CHECK((bus.read(port, 1) & 0xff) == 0xff);
     }
-    bus.write(0xcf8, 4, 0x8000'0000);
-    CHECK(bus.read(0xcf8, 4) == 0xffff'ffff);
+    bus.write(0xcf8, 4, 0x8000'0800); // 00:01.0
+    CHECK(bus.read(0xcf8, 4) == 0x8000'0800);
     CHECK(bus.read(0xcfc, 4) == 0xffff'ffff);
+    bus.write(0xcf8, 4, 0x8000'0000); // 00:00.0, the host bridge and the only device
+    CHECK(bus.read(0xcfc, 4) == 0x7192'8086);
+    CHECK((bus.read(0xcfe, 2) & 0xffff) == 0x7192);
+    CHECK(bus.read(0xcff, 2) == 0xffff'ffff); // across the register's end
+    bus.write(0xcf8, 4, 0x8000'0008);
+    CHECK((bus.read(0xcff, 1) & 0xff) == 0x06); // class: bridge
+    bus.write(0xcf8, 4, 0);
+    CHECK(bus.read(0xcfc, 4) == 0xffff'ffff); // not enabled
     CHECK(((bus.read(0x61, 1) ^ bus.read(0x61, 1)) & 0x10) != 0); // refresh toggles
     CHECK((bus.read(0x61, 1) & 0xc0) == 0);
     CHECK(bus.counters().absent_reads == 0);
