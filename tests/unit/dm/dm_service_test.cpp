@@ -98,6 +98,8 @@ TEST_CASE("a report in the middle of an operation does not look like demand", "[
     bed.unballoon_answer();
     bed.status(300 * kMib + 100 * kMib);
     CHECK(bed.service.pressure().demand_pages == 300 * kMib);
+    bed.status(350 * kMib + 100 * kMib); // the operation is over: a rise is a rise
+    CHECK(bed.service.pressure().demand_pages == 350 * kMib);
 }
 
 TEST_CASE("a balloon request is answered in several messages", "[dm][service]") {

@@ -91,6 +91,8 @@ TEST_CASE("a kernel that needs more memory than there is does not fit", "[loader
     CHECK(LoaderBed{BzImage{.init_bytes = 48 * MiB}.make()}.load().ok());
     CHECK(LoaderBed{BzImage{.alignment = 128 * MiB}.make()}.refused() == LoadError::DoesNotFit);
     CHECK(LoaderBed{BzImage{.init_bytes = 0xffff'ffff}.make()}.refused() == LoadError::DoesNotFit);
+    CHECK(LoaderBed{BzImage{.init_bytes = 1 * MiB, .payload_bytes = 63 * MiB + 1}.make()}.refused() ==
+          LoadError::DoesNotFit);
 }
 
 TEST_CASE("kernels without the 64-bit entry are not supported", "[loaders][bzimage]") {

@@ -117,6 +117,16 @@ TEST_CASE("memory that refuses a write ends the loading, whichever write it is",
     }
 }
 
+TEST_CASE("a memory map longer than the tables have room for does not fit", "[loaders][hostile]") {
+    for (Image const& kernel : images()) {
+        LoaderBed bed{kernel};
+        bed.map.resize(129, {Gpa{5 * GiB}, 0x1000, 2});
+        CHECK(bed.refused() == LoadError::DoesNotFit);
+        bed.map.resize(64);
+        CHECK(bed.load().ok());
+    }
+}
+
 TEST_CASE("a guest too small for anything is told so", "[loaders][hostile]") {
     for (Image const& kernel : {BzImage{}.make(), PvhImage{}.make(), MultibootImage{}.make(),
                                 MultibootImage{.addresses = true}.make()}) {

@@ -91,11 +91,12 @@ struct PvhImage {
         }
         if (with_note) {
             Image notes;
-            put_note(notes, "GNU", 1, pattern(13, 1)); // others come first
-            put_note(notes, "Xen", 6, pattern(8, 2));
+            put_note(notes, {"GNU", 4}, 1, pattern(13, 1)); // others come first, of any length
+            put_note(notes, {"Linux", 6}, 257, pattern(2, 3));
+            put_note(notes, {"Xen", 4}, 6, pattern(8, 2));
             Image data;
             wide_note ? poke<u64>(data, 0, entry) : poke<u32>(data, 0, entry);
-            put_note(notes, "Xen", 18, data);
+            put_note(notes, {"Xen", 4}, 18, data);
             put_header(image, header, 4, 0, notes.size(), notes.size());
             image.insert(image.end(), notes.begin(), notes.end());
         }
@@ -112,14 +113,13 @@ struct PvhImage {
         poke<u64>(image, at + 32, file_bytes);
         poke<u64>(image, at + 40, memory_bytes);
     }
-    static void put_note(Image& notes, char const* owner, u32 type, Image const& data) {
+    static void put_note(Image& notes, std::string_view owner, u32 type, Image const& data) {
         usize const at = notes.size();
-        poke<u32>(notes, at, 4);
+        poke<u32>(notes, at, static_cast<u32>(owner.size()));
         poke<u32>(notes, at + 4, static_cast<u32>(data.size()));
         poke<u32>(notes, at + 8, type);
-        for (usize i = 0; i < 4; ++i) {
-            notes.push_back(static_cast<u8>(owner[i]));
-        }
+        notes.insert(notes.end(), owner.begin(), owner.end());
+        notes.resize((notes.size() + 3) / 4 * 4);
         notes.insert(notes.end(), data.begin(), data.end());
         notes.resize((notes.size() + 3) / 4 * 4);
     }

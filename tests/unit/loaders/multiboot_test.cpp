@@ -121,6 +121,12 @@ TEST_CASE("addresses that contradict the file or the RAM are refused", "[loaders
     CHECK(LoaderBed{image}.refused() == LoadError::Damaged);
 }
 
+TEST_CASE("an ELF with program headers beyond reason is not supported", "[loaders][multiboot]") {
+    Image image = MultibootImage{}.make();
+    poke<u16>(image, 44, 65);
+    CHECK(LoaderBed{image}.refused() == LoadError::Unsupported);
+}
+
 TEST_CASE("modules that do not fit are refused", "[loaders][multiboot]") {
     LoaderBed bed{MultibootImage{.addresses = true}.make()};
     Image const large = pattern(63 * MiB, 1);

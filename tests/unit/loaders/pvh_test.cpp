@@ -75,6 +75,15 @@ TEST_CASE("segments stay in RAM and off our tables", "[loaders][pvh]") {
     CHECK(with(4 * GiB, 0x1000).load().ok());
 }
 
+TEST_CASE("more modules than the list has room for do not fit", "[loaders][pvh]") {
+    LoaderBed bed{PvhImage{}.make()};
+    Image const small = pattern(1, 1);
+    bed.modules.assign(31, {small, "m"});
+    CHECK(bed.load().ok());
+    bed.modules.assign(32, {small, "m"});
+    CHECK(bed.refused() == LoadError::DoesNotFit);
+}
+
 TEST_CASE("an entry outside RAM is damage", "[loaders][pvh]") {
     CHECK(LoaderBed{PvhImage{.entry = 0xf000'0000}.make()}.refused() == LoadError::Damaged);
 }

@@ -333,6 +333,7 @@ TEST_CASE("partitions that start by themselves must fit together with the reserv
 
 TEST_CASE("a partition started by hand must fit alone", "[config]") {
     CHECK(fits({of_size("a", 500), of_size("b", 936, false)}, 1000).empty());
+    CHECK(fits({of_size("a", 936, false), of_size("b", 936)}, 1000).empty());
     CHECK(has(fits({of_size("a", 500), of_size("b", 937, false)}, 1000), "node 'b'"));
     CHECK(has(fits({of_size("a", 16'777'216), of_size("b", 16'777'216)}, 1000), "node 'a'"));
 }
