@@ -5,6 +5,7 @@
 #include "hv/base/result.hpp"
 #include "hv/core/exit.hpp"
 #include "hv/core/nested_map.hpp"
+#include <optional>
 #include <string_view>
 
 namespace hv {
@@ -31,6 +32,17 @@ class HostFrames {
     virtual Hpa physical(void const* pointer) const = 0;
     /// The direct-map pointer to a physical address of RAM.
     virtual void* pointer(Hpa at) const = 0;
+};
+
+/// What the processor's debug registers check while a virtual processor runs: the guest's own breakpoints and
+/// the debugger's, merged by the core. The guest never sees them, its MOV DR exits.
+struct HardwareBreakpoints {
+    static constexpr u64 kNone = 0x400; ///< DR7 with nothing enabled: bit 10 is always 1
+    u64 address[4] = {};                ///< DR0 … DR3, linear
+    u64 dr7 = kNone;                    ///< L0 … G3, R/Wn, LENn; GD, LE and GE are clear
+
+    bool any() const { return (dr7 & 0xff) != 0; }
+    constexpr bool operator==(HardwareBreakpoints const&) const = default;
 };
 
 /// What a virtual processor's backend is built with.
@@ -72,14 +84,17 @@ class VirtVcpu {
     /// @return valid until the next run() of this virtual processor.
     virtual Exit const& run(u64 deadline_tsc) = 0;
 
-    /// Moves RIP past the instruction that exited, ends an STI/MOV-SS shadow, and raises #DB where the guest
-    /// single-steps itself.
+    /// Moves RIP past the instruction that exited and ends an STI/MOV-SS shadow. Where the guest single-steps
+    /// itself (RFLAGS.TF) the next run() returns its #DB, with DR6.BS, before anything else happens.
     virtual void advance(u8 instruction_bytes) = 0;
 
     /// Delivers @p event at the next run(). Exceptions: always allowed, and merged by the double-fault rules
     /// with one that is waiting (SDM vol 3A, "Interrupt 8: Double Fault"). External: only if
     /// can_take_interrupt().
     virtual void inject(Event const& event) = 0;
+    /// What the next run() will deliver through the guest's IDT, if anything: injected, or interrupted in its
+    /// delivery by an exit.
+    virtual std::optional<Event> waiting_event() = 0;
     /// IF = 1, no shadow, and nothing waiting for injection.
     virtual bool can_take_interrupt() = 0;
     virtual bool can_take_nmi() = 0;
@@ -102,9 +117,9 @@ class VirtVcpu {
     virtual void write(ControlReg, u64) = 0;
     virtual u64 read(StateMsr) = 0;
     virtual void write(StateMsr, u64) = 0;
-    /// DR6, DR7 of the guest (DR0–3 are switched by the core).
-    virtual u64 read_dr7() = 0;
-    virtual void write_dr7(u64) = 0;
+    /// What the debug registers check from the next run() on. Costs nothing while none is enabled. The
+    /// guest's own DR0–3, DR6 and DR7 are values that the core keeps.
+    virtual void arm_breakpoints(HardwareBreakpoints const&) = 0;
     virtual u8 cpl() = 0;
     /// Guest TSC = host TSC + offset.
     virtual void set_tsc_offset(u64 offset) = 0;
@@ -114,12 +129,26 @@ class VirtVcpu {
     /// The guest's CR0/CR4/EFER writes that are allowed to reach the hardware, in one place for both vendors,
     /// is hv/core/control_registers.hpp; backends intercept so that it decides.
 
-    /// Asks for an Exception exit when the guest raises one of these vectors (bit n = vector n): debugger,
-    /// #MC.
+    /// Asks for an Exception exit when the guest raises one of these vectors (bit n = vector n): #MC.
+    /// #DB needs no asking. Each one comes out of run() as Exception with the DR6 bits it would set in
+    /// `address` (B0–B3 by the numbers of arm_breakpoints(), BS, BT, BD), from a breakpoint, TF, a task
+    /// switch or INT1 (then `instruction_bytes` is not 0). The core tells whose it is and injects the
+    /// guest's. The processor's DR6 is nobody's and cleared.
     virtual void intercept_exceptions(u32 vectors) = 0;
-    /// Runs exactly one instruction at the next run() and returns SingleStep (or the exit that the
-    /// instruction made).
+    /// Runs one instruction at the next run() and returns SingleStep, or the exit that the instruction made.
+    /// HostEvent: it has not run, ask again. An exception that it raises is reported as SingleStep, is
+    /// waiting then (waiting_event()) and RIP is still on it. Armed breakpoints count meanwhile.
+    ///
+    /// Where steps_exactly() is false this is done by RFLAGS.TF, set behind the guest's back and out again at
+    /// each exit. TF does not step everything, and some instructions would show it: those are hv/debug's to
+    /// go around (step_plan.hpp), and this is not called for them, nor with an event waiting.
     virtual void step_once() = 0;
+    /// Whether step_once() uses a monitor trap flag: exact for every instruction and for event delivery,
+    /// after which it stops at the handler's first instruction.
+    virtual bool steps_exactly() const = 0;
+    /// Code breakpoints compare RIP without CS.base on this machine and must not be armed in code with one.
+    /// (Software QEMU 7.2, bpt_helper.c: check_hw_breakpoints.)
+    virtual bool breakpoints_ignore_cs_base() const = 0;
 
     /// State as after INIT/power-on reset (SDM vol 3A, "Processor State After Reset"): real mode, CS f000,
     /// RIP fff0.

@@ -134,11 +134,24 @@ void VirtualProcessor::on_xsetbv(Exit const& exit) {
 }
 
 void VirtualProcessor::on_exception(Exit const& exit) {
-    // Nothing is intercepted for the guest's own sake but machine checks, which are the host's.
+    // Nothing is intercepted for the guest's own sake but #DB, and machine checks, which are the host's.
     ExceptionExit const& e = exit.exception;
+    if (e.vector == vector::kDebug) {
+        raise_debug(e.address);
+        return;
+    }
     raise_fault({{Event::Type::Exception, e.vector, e.has_error_code, e.error_code},
                  e.vector == vector::kPageFault,
                  e.address});
+}
+
+/// #DB as the processor delivers it: causes into DR6, general detection off (SDM vol 3B, "Debug Status
+/// Register (DR6)", "Debug Control Register (DR7)").
+void VirtualProcessor::raise_debug(u64 causes) {
+    constexpr u64 kBreakpoints = 0xf, kGeneralDetect = 1u << 13;
+    dr6_ = (dr6_ & ~kBreakpoints) | causes;
+    debug_registers_.dr7 &= ~kGeneralDetect;
+    raise_exception(vector::kDebug);
 }
 
 void VirtualProcessor::raise_fault(GuestFault const& fault) {

@@ -150,7 +150,9 @@ void VirtualProcessor::on_debug_register(Exit const& exit) {
         return;
     }
     if (i.kind == Kind::MovFromDebug) {
-        u64 const value = i.number < 4 ? debug_registers_[i.number] : i.number == 6 ? dr6_ : hw_.read_dr7();
+        u64 const value = i.number < 4    ? debug_registers_.address[i.number]
+                          : i.number == 6 ? dr6_
+                                          : debug_registers_.dr7;
         decode::finish_move_from(view, i, value);
     } else if (!write_debug(i.number, hw_.read(i.gpr))) {
         raise_gp();
@@ -161,7 +163,7 @@ void VirtualProcessor::on_debug_register(Exit const& exit) {
 
 bool VirtualProcessor::write_debug(u8 number, u64 value) {
     if (number < 4) {
-        debug_registers_[number] = value;
+        debug_registers_.address[number] = value;
         return true;
     }
     if ((value >> 32) != 0) {
@@ -170,7 +172,7 @@ bool VirtualProcessor::write_debug(u8 number, u64 value) {
     if (number == 6) {
         dr6_ = (value & kDr6Writable) | kDr6Fixed;
     } else {
-        hw_.write_dr7((value & kDr7Writable) | kDr7Fixed);
+        debug_registers_.dr7 = (value & kDr7Writable) | kDr7Fixed;
     }
     return true;
 }

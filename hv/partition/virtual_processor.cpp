@@ -26,9 +26,7 @@ void VirtualProcessor::reset() {
     cpuid_.set_osxsave(false);
     cpuid_.set_xcr0(1);
     cpuid_.set_apic_enabled(true);
-    for (u64& d : debug_registers_) {
-        d = 0;
-    }
+    debug_registers_ = {};
     dr6_ = 0xffff'0ff0;
     halted_ = dead_halt_ = leave_loop_ = interrupt_window_ = nmi_pending_ = false;
     tsc_aux_ = 0;

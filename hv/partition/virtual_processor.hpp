@@ -98,6 +98,7 @@ class VirtualProcessor {
     void on_xsetbv(Exit const&);
     void on_exception(Exit const&);
     void stop_for(Exit const&, char const* why);
+    void raise_debug(u64 causes);
     void raise_fault(GuestFault const&);
     void raise_exception(u8 vector) { raise_fault(GuestFault::exception(vector)); }
     void raise_gp() { raise_fault(GuestFault::general_protection()); }
@@ -147,7 +148,7 @@ class VirtualProcessor {
     FpuState fpu_;
     GuestMsrs msrs_;
     VpCounters counters_;
-    u64 debug_registers_[4] = {}; ///< DR0–DR3 of the guest
+    HardwareBreakpoints debug_registers_; ///< DR0–DR3 and DR7 of the guest, as it sees them
     u64 dr6_ = 0xffff'0ff0;
     u64 tsc_aux_ = 0;
 };

@@ -26,6 +26,7 @@ class SvmVcpu final : public VirtVcpu {
     void advance(u8 instruction_bytes) override;
 
     void inject(Event const& event) override;
+    std::optional<Event> waiting_event() override;
     bool can_take_interrupt() override;
     bool can_take_nmi() override;
     void request_interrupt_window(bool wanted) override;
@@ -42,14 +43,15 @@ class SvmVcpu final : public VirtVcpu {
     void write(ControlReg, u64) override;
     u64 read(StateMsr) override;
     void write(StateMsr, u64) override;
-    u64 read_dr7() override;
-    void write_dr7(u64) override;
+    void arm_breakpoints(HardwareBreakpoints const&) override;
     u8 cpl() override;
     void set_tsc_offset(u64 offset) override;
     void clear_interrupt_shadow() override;
 
     void intercept_exceptions(u32 vectors) override;
     void step_once() override;
+    bool steps_exactly() const override { return false; }
+    bool breakpoints_ignore_cs_base() const override { return true; }
     void reset() override;
     void nested_changed() override;
     void dump() override;

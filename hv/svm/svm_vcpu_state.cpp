@@ -47,6 +47,10 @@ void SvmVcpu::inject(Event const& event) {
     }
 }
 
+std::optional<Event> SvmVcpu::waiting_event() {
+    return (pending_ & kEvent) != 0 ? std::optional{waiting_} : std::nullopt;
+}
+
 bool SvmVcpu::can_take_interrupt() {
     return (vmcb_.state.rflags & rflags::kInterrupt) != 0 &&
            (vmcb_.control.interrupt_state & arch::svm::kInterruptShadow) == 0 &&
@@ -230,12 +234,8 @@ void SvmVcpu::write(StateMsr m, u64 value) {
     }
 }
 
-u64 SvmVcpu::read_dr7() {
-    return vmcb_.state.dr7;
-}
-void SvmVcpu::write_dr7(u64 value) {
-    constexpr u64 kAlwaysSet = 0x400;
-    vmcb_.state.dr7 = value | kAlwaysSet;
+void SvmVcpu::arm_breakpoints(HardwareBreakpoints const& wanted) {
+    vmcb_.state.dr7 = wanted.dr7;
     mark_written(clean::kDebugRegisters);
 }
 void SvmVcpu::write_dr6(u64 value) {

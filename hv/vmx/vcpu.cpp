@@ -302,6 +302,10 @@ void VmxVcpu::inject(Event const& event) {
     work_ |= kEvent;
 }
 
+std::optional<Event> VmxVcpu::waiting_event() {
+    return pending_.valid() ? std::optional{decode(pending_)} : std::nullopt;
+}
+
 bool VmxVcpu::can_take_interrupt() {
     // The #DB of a finished single step goes first: an injected interrupt would swallow it.
     return !pending_.valid() && !single_step_done_ && (rflags() & rflags::kInterrupt) != 0 &&

@@ -25,6 +25,7 @@ class VmxVcpu final : public VirtVcpu {
     Exit const& run(u64 deadline_tsc) override;
     void advance(u8 instruction_bytes) override;
     void inject(Event const& event) override;
+    std::optional<Event> waiting_event() override;
     bool can_take_interrupt() override;
     bool can_take_nmi() override;
     void request_interrupt_window(bool wanted) override;
@@ -41,13 +42,14 @@ class VmxVcpu final : public VirtVcpu {
     void write(ControlReg reg, u64 value) override;
     u64 read(StateMsr msr) override;
     void write(StateMsr msr, u64 value) override;
-    u64 read_dr7() override;
-    void write_dr7(u64 value) override;
+    void arm_breakpoints(HardwareBreakpoints const& wanted) override;
     u8 cpl() override;
     void set_tsc_offset(u64 offset) override;
     void clear_interrupt_shadow() override;
     void intercept_exceptions(u32 vectors) override;
     void step_once() override;
+    bool steps_exactly() const override { return backend_.controls().has_monitor_trap; }
+    bool breakpoints_ignore_cs_base() const override { return false; }
     void reset() override;
     void nested_changed() override;
     void dump() override;

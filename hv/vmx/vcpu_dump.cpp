@@ -24,7 +24,8 @@ void VmxVcpu::dump() {
               read(ControlReg::Cr0), vmcs_.read(f::guest_cr0), read(ControlReg::Cr2), read(ControlReg::Cr3),
               read(ControlReg::Cr4), vmcs_.read(f::guest_cr4));
     log_error("efer {:x} pat {:x} dr7 {:x} pending debug {:x}", read(StateMsr::IA32_EFER),
-              read(StateMsr::IA32_PAT), read_dr7(), vmcs_.read(f::guest_pending_debug_exceptions));
+              read(StateMsr::IA32_PAT), vmcs_.read(f::guest_dr7),
+              vmcs_.read(f::guest_pending_debug_exceptions));
     constexpr std::string_view kNames[] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
     for (u8 i = 0; i < 8; ++i) {
         f::SegmentFields const& fields = f::guest_segment[i];

@@ -110,7 +110,7 @@ void VmxVcpu::initialise_vmcs() {
 void VmxVcpu::reset() {
     constexpr u32 kRealLimit = 0xffff;
     constexpr u16 kData = 0x93, kLdt = 0x82, kBusyTss = 0x8b;
-    constexpr u64 kResetCr0 = 0x6000'0010, kResetDr7 = 0x400, kResetRip = 0xfff0, kFamilySix = 0x600;
+    constexpr u64 kResetCr0 = 0x6000'0010, kResetRip = 0xfff0, kFamilySix = 0x600;
     for (Seg seg : {Seg::Es, Seg::Ss, Seg::Ds, Seg::Fs, Seg::Gs}) {
         write(seg, {0, kData, kRealLimit, 0});
     }
@@ -137,7 +137,7 @@ void VmxVcpu::reset() {
         arch::wrmsr(IA32_TSC_AUX, 0);
     }
     write(StateMsr::IA32_PAT, kResetPat);
-    write_dr7(kResetDr7);
+    arm_breakpoints({});
     arch::write_dr<6>(LiveState{}.dr6);
     gprs = {};
     gprs[Reg::Rdx] = kFamilySix;
@@ -300,12 +300,8 @@ void VmxVcpu::write(StateMsr msr, u64 value) {
     panic("not a state MSR");
 }
 
-u64 VmxVcpu::read_dr7() {
-    return vmcs_.read(f::guest_dr7);
-}
-void VmxVcpu::write_dr7(u64 value) {
-    constexpr u64 kDr7Ones = 0x400, kDr7Zeros = 0xffff'ffff'0000'd000; // upper half, bits 15, 14 and 12
-    vmcs_.write(f::guest_dr7, (value & ~kDr7Zeros) | kDr7Ones);
+void VmxVcpu::arm_breakpoints(HardwareBreakpoints const& wanted) {
+    vmcs_.write(f::guest_dr7, wanted.dr7);
 }
 
 u8 VmxVcpu::cpl() {

@@ -23,7 +23,7 @@ TEST_CASE("state after reset is the manual's", "[svm][state]") {
     CHECK(v.read(Seg::Cs).base == 0xffff'0000);
     CHECK(v.read(Seg::Tr).attributes == 0x8b);
     CHECK(v.read_idtr().limit == 0xffff);
-    CHECK(v.read_dr7() == 0x400);
+    CHECK(v.vmcb_memory().state.dr7 == 0x400);
     CHECK(v.cpl() == 0);
     CHECK(v.gprs[Reg::Rbx] == 0);
     v.write(Reg::Rflags, rflags::kInterrupt);
