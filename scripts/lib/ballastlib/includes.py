@@ -11,7 +11,7 @@ from .paths import ROOT
 _INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 # Left to right: each may include those before it.
-_SERVICES = ["platform", "hyperv", "vmbus", "dm", "paging", "partition", "mgmt", "gdb"]
+_SERVICES = ["debug", "platform", "hyperv", "vmbus", "dm", "paging", "partition", "mgmt", "gdb"]
 
 # Folder: folders it may include besides its own. Longest match counts. Tests are free.
 ALLOWED = {
