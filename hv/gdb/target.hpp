@@ -176,19 +176,25 @@ class Target {
     virtual u32 inferior_count() = 0; ///< partitions in the configuration, on or off
     virtual InferiorInfo inferior(u32 index) = 0;
 
-    /// Stops it and keeps it stopped. @return false when it is off
+    /// Shall stop, and stays stopped. It has when take_stop() says so (at once, if it stood already; Crashed
+    /// if it is kept for a post-mortem look). @return false when it is off
     virtual bool attach(u32 index) = 0;
     /// Removes all points and lets it go on; nothing of the debugger is left.
     virtual void detach(u32 index) = 0;
     /// Turns it off at once.
     virtual void kill(u32 index) = 0;
-    /// Restarts it and leaves it stopped before its first instruction. @return false when it cannot be
+    /// Restarts or starts it, attached, without points, to stand before its first instruction; it does when
+    /// take_stop() says so (Ended: that failed). @return false when it cannot be
     virtual bool restart(u32 index) = 0;
+    /// Removes all its points; it stays attached, running or stopped.
+    virtual void remove_points(u32 index) = 0;
     /// A running attached inferior shall stop (Halted). It has when take_stop() says so.
     virtual void interrupt(u32 index) = 0;
-    /// @param threads one entry a virtual processor; those without a value stay stopped
+    /// One virtual processor of a stopped inferior goes on; a call each for those that do, the stepping ones
+    /// first, all before the next take_stop(). Those without a call stay stopped.
     virtual void resume(u32 index, u32 vp, Resume const& how) = 0;
-    /// The stop of an attached inferior that resume() set going, once.
+    /// The stop of an inferior that attach(), restart() or resume() was called for, once: all its virtual
+    /// processors stand. What another of them hit at the same time is found again after the next resume().
     virtual bool take_stop(u32 index, Stop& stop) = 0;
 
     /// @param to / @param from exactly the register's bytes. @return false where it cannot be read or written
@@ -206,7 +212,8 @@ class Target {
     virtual u32 memory_map(u32 index, std::span<MemoryRegion> into) = 0;
 
     /// Inserts, or replaces the conditions of the same one. @param conditions agent expressions, each behind
-    /// its length as 2 bytes big-endian; empty: unconditional. They are copied.
+    /// its length as 2 bytes big-endian; empty: unconditional; it is hit when any is true. They are copied.
+    /// The operand of their `reg` is a RegisterId: gdb's numbers are the session's business.
     virtual Result<void, PointError> insert(u32 index, PointSpec const&, std::span<u8 const> conditions) = 0;
     /// @return false when there is no such point
     virtual bool remove(u32 index, PointSpec const&) = 0;
