@@ -106,12 +106,13 @@ class PrivateApt:
             raise Failure(f"apt-get source {package} left {len(folders)} directories in {into}")
         return folders[0]
 
-    def download(self, package, into: Path):
-        """Downloads one binary package into a folder and returns the file."""
+    def download(self, package, into: Path, version=None):
+        """Downloads one binary package, of this very version if told, into a folder and returns the file."""
         into.mkdir(parents=True, exist_ok=True)
         for old in into.glob(f"{package}_*.deb"):
             old.unlink()
-        run(["apt-get", *self.options, "download", "-qq", package], cwd=into, what=f"apt-get download {package}")
+        exact = f"{package}={version}" if version else package
+        run(["apt-get", *self.options, "download", "-qq", exact], cwd=into, what=f"apt-get download {exact}")
         return next(into.glob(f"{package}_*.deb"))
 
     def download_closure(self, packages):

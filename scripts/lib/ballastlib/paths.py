@@ -9,6 +9,7 @@ CACHE = BUILD / "cache"
 RUNS = BUILD / "runs"
 
 GUEST_KERNEL = CACHE / "guest-kernel"
+GUEST_KERNEL_SYMBOLS = CACHE / "guest-kernel-symbols"
 BOCHS3 = CACHE / "bochs3"
 
 

@@ -2,12 +2,15 @@
 """scripts/setup: everything a build and a run need, fetched once. Each step looks first and is silent when done.
 
 Zydis comes from its Debian source package (the binary package is a shared library, useless to a kernel), the guest's stock
-kernel and Bochs 3.0 from packages that are unpacked under build/cache and not installed.
+kernel and Bochs 3.0 from packages that are unpacked under build/cache and not installed. The kernel's symbols are large and
+only fetched when a debugger wants them: "scripts/setup symbols", or the test that steps through Linux.
 """
 import shutil
+import struct
+import subprocess
 
 from . import apt
-from .paths import BOCHS3, CACHE, GUEST_KERNEL, show
+from .paths import BOCHS3, CACHE, GUEST_KERNEL, GUEST_KERNEL_SYMBOLS, show
 from .say import Failure, note, run, step
 
 PACKAGES = """
@@ -68,6 +71,63 @@ def fetch_guest_kernel():
         note(f"stock guest kernel: {guest_kernel_version()}")
 
 
+def guest_kernel_package_version():
+    """The Debian version of the unpacked stock kernel, as the kernel itself tells it ("6.1.192-2"), or None."""
+    release = guest_kernel_version()
+    if not release:
+        return None
+    image = (GUEST_KERNEL / "boot" / f"vmlinuz-{release}").read_bytes()
+    at = struct.unpack_from("<H", image, 0x20E)[0] + 0x200  # x86 boot protocol, kernel_version
+    text = image[at:image.index(b"\0", at)].decode(errors="replace")
+    words = text.split()
+    return words[words.index("Debian") + 1] if "Debian" in words else None
+
+
+def guest_kernel_symbols():
+    """The stock kernel's vmlinux with debug information, or None when it is not fetched."""
+    file = GUEST_KERNEL_SYMBOLS / f"vmlinux-{guest_kernel_version()}"
+    return file if file.is_file() else None
+
+
+def _unpack_one(deb, member, into):
+    """One file of a package, without unpacking the rest (the debug package would take three times the room)."""
+    into.parent.mkdir(parents=True, exist_ok=True)
+    part = into.with_suffix(into.suffix + ".part")
+    with open(part, "wb") as file, subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE,
+                                                    stderr=subprocess.DEVNULL) as package:
+        done = subprocess.run(["tar", "-x", "-O", "--occurrence=1", "-f", "-", member], stdin=package.stdout, stdout=file,
+                              stderr=subprocess.PIPE, text=True)
+        package.stdout.close()  # it need not write what nobody reads
+    if done.returncode != 0 or part.stat().st_size == 0:
+        part.unlink()
+        raise Failure(f"{deb.name} holds no {member}: {done.stderr.strip()[-200:]}")
+    part.rename(into)
+
+
+def fetch_symbols():
+    """The stock kernel's vmlinux from Debian's debug package of exactly its version. A note says why when it is not to be had;
+    then guest_kernel_symbols() stays None."""
+    fetch_guest_kernel()
+    release, version = guest_kernel_version(), guest_kernel_package_version()
+    failed = GUEST_KERNEL_SYMBOLS / "failed"
+    if guest_kernel_symbols() or (failed.exists() and failed.read_text().startswith(f"{release} {version}\n")):
+        return
+    GUEST_KERNEL_SYMBOLS.mkdir(parents=True, exist_ok=True)
+    for old in GUEST_KERNEL_SYMBOLS.glob("vmlinux-*"):
+        old.unlink()
+    try:
+        with step("fetching the stock guest kernel's symbols (280 MB to fetch, 590 MB kept)"):
+            lines = [line.replace("deb-src ", "deb ", 1) for line in apt.source_lines()]
+            archive = apt.PrivateApt(CACHE / "apt-binary", lines)
+            archive.update()
+            deb = archive.download(f"linux-image-{release}-dbg", GUEST_KERNEL_SYMBOLS, version)
+            _unpack_one(deb, f"./usr/lib/debug/boot/vmlinux-{release}", GUEST_KERNEL_SYMBOLS / f"vmlinux-{release}")
+            deb.unlink()
+    except Failure as failure:
+        note(f"the stock kernel's symbols are not to be had: {failure}")
+        failed.write_text(f"{release} {version}\n{failure}\n")
+
+
 def fetch_bochs3():
     """Debian 13's Bochs, unpacked with its libraries; without it the bed falls back to the installed Bochs 2.7."""
     if (BOCHS3 / "usr/bin/bochs-bin").exists() or (BOCHS3 / "failed").exists():
@@ -89,22 +149,33 @@ def fetch_bochs3():
         (BOCHS3 / "failed").write_text(str(failure))
 
 
+_STEPS = {"zydis": fetch_zydis, "kernel": fetch_guest_kernel, "bochs": fetch_bochs3}
+_ON_DEMAND = {"symbols": fetch_symbols}
+
+
 def setup(only=None):
-    """Makes the machine ready; `only` names one step ("zydis", "kernel", "bochs") after the packages."""
+    """Makes the machine ready; `only` names one step after the packages: "zydis", "kernel", "bochs", or "symbols", which is
+    not among those that run without a name."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    steps = {"zydis": fetch_zydis, "kernel": fetch_guest_kernel, "bochs": fetch_bochs3}
     install_packages()
-    for name, action in steps.items():
-        if only in (None, name):
-            action()
+    for name, action in _STEPS.items() if only is None else [(only, {**_STEPS, **_ON_DEMAND}[only])]:
+        action()
 
 
 def entry(arguments):
     if arguments and arguments[0] in ("-h", "--help"):
-        print("usage: scripts/setup        installs and fetches what a build and a run need (idempotent)")
+        print("usage: scripts/setup [symbols]        installs and fetches what a build and a run need (idempotent);\n"
+              "       symbols: the stock guest kernel's vmlinux for gdb instead")
         return 0
+    only = arguments.pop(0) if arguments and arguments[0] in _ON_DEMAND else None
     if arguments:
-        raise Failure(f"unknown argument {arguments[0]}; scripts/setup takes none")
-    setup()
+        raise Failure(f"unknown argument {arguments[0]}; scripts/setup takes none, or symbols")
+    setup(only)
+    if only == "symbols":
+        file = guest_kernel_symbols()
+        if not file:
+            raise Failure((GUEST_KERNEL_SYMBOLS / "failed").read_text().partition("\n")[2].strip())
+        note(f"symbols of the stock guest kernel: {show(file)}")
+        return 0
     note(f"set-up complete ({show(CACHE)})")
     return 0
