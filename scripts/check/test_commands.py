@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands' own tests: no emulator, no build. Run by scripts/test unit (check.commands)."""
+import socket
 import subprocess
 import sys
 import tempfile
@@ -8,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
-from ballastlib import beds, cases, console, demo, fdt, image, machine  # noqa: E402
+from ballastlib import beds, cases, console, demo, fdt, gdb, image, machine, serial_line  # noqa: E402
 from ballastlib.say import Failure  # noqa: E402
 
 
@@ -125,6 +126,62 @@ class Images(unittest.TestCase):
             self.assertEqual(read.stdout, b"image")
             checked = subprocess.run(["/sbin/sgdisk", "-v", disk], capture_output=True, text=True, check=True)
             self.assertIn("No problems found", checked.stdout)
+
+
+class Debugger(unittest.TestCase):
+    def test_a_serial_line_serves_one_client_after_the_other_and_drops_what_nobody_hears(self):
+        record = []
+        line = serial_line.SerialLine(3, 0, record)
+        with tempfile.TemporaryDirectory() as folder:
+            emulator = socket.socket(socket.AF_UNIX)
+            emulator.connect(line.open("qemu", Path(folder)))
+            emulator.sendall(b"nobody hears this")
+            for word in (b"one", b"two"):
+                with socket.create_connection(("127.0.0.1", line.port), 10) as client:
+                    client.sendall(word)
+                    self.assertEqual(emulator.recv(100), word)
+                    emulator.sendall(word.upper())
+                    self.assertEqual(client.recv(100), word.upper())
+            self.assertEqual(record, [(">", b"one"), ("<", b"ONE"), (">", b"two"), ("<", b"TWO")])
+            with socket.create_connection(("127.0.0.1", line.port), 10) as client:
+                client.sendall(b"x")
+                emulator.recv(1)
+                emulator.close()  # the machine ends
+                self.assertEqual(client.recv(100), b"")
+        line.close()
+
+    def test_emulators_get_the_port_where_it_belongs(self):
+        hardware = beds.Hardware(serial_sockets={3: "/x/com3"})
+        words, _ = beds.qemu_command(hardware, None, "/x/com1", Path("/x"))
+        serials = [words[at + 1] for at, word in enumerate(words) if word == "-serial"]
+        self.assertEqual(serials, ["chardev:com1", "null", "chardev:com3"])
+
+    def test_a_configuration_without_a_port_is_refused_by_the_key(self):
+        for text, com in ((cases.config(debugger="com3"), 3), (cases.config(debugger="com2"), 2), (cases.config(), None)):
+            with tempfile.TemporaryDirectory() as folder:
+                dts = Path(folder) / "x.dts"
+                dts.write_text(text)
+                root = image.compile_configuration(dts)
+                if com:
+                    self.assertEqual(image.debugger_com(root), com)
+                else:
+                    with self.assertRaisesRegex(Failure, 'debugger = "com3"'):
+                        image.debugger_com(root)
+
+    def test_machine_interface_records(self):
+        text = r'reason="hit",frame={addr="0x10",args=[{name="a",value="\"x\" \\ \303\244"}],list=[]},n="1"'
+        self.assertEqual(gdb.parse_results(text), {"reason": "hit", "n": "1", "frame": {
+            "addr": "0x10", "args": [{"name": "a", "value": '"x" \\ \u00c3\u00a4'}], "list": []}})
+
+    def test_gdb_answers_and_errors(self):
+        with gdb.Gdb(1, timeout_s=30) as debugger:
+            self.assertEqual(debugger("print 6 * 7").strip(), "$1 = 42")
+            self.assertIsNone(debugger.fails("print nothing", "No symbol table"))
+            self.assertIn("42", debugger.fails("print 42", "x"))
+            self.assertIn("(gdb) print 6 * 7\n$1 = 42\n", debugger.transcript)
+
+    def test_packets_undo_escapes_and_repetitions(self):
+        self.assertEqual(gdb.Packets._expand(b"0* 1}\x03x"), b"00001#x")
 
 
 class Registry(unittest.TestCase):

@@ -28,10 +28,11 @@ class Hardware:
     cpus: int = 1
     memory_mib: int = 2048
     numa_nodes: int = 1
-    gdb_port: int | None = None      # QEMU's stub for the hypervisor itself
+    hypervisor_gdb: int | None = None  # QEMU's own stub, for the hypervisor itself
     real_time: bool = False          # qemu, one CPU: idle takes its time instead of being skipped
     icount_shift: int = ICOUNT_SHIFT # qemu, one CPU: an instruction takes 2^shift ns of the machine's time
     serial_files: dict = field(default_factory=dict)  # {2: path}: output of COM2 and up into files
+    serial_sockets: dict = field(default_factory=dict)  # {3: address}: COM2 and up connect to a socket that is listened on
     extra: tuple = ()                # more arguments for QEMU
 
 
@@ -94,9 +95,11 @@ def qemu_command(hardware: Hardware, disk: Path | None, com1, folder: Path):
                "-device", f"isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=2",
                "-chardev", f"socket,id=com1,path={com1}", "-serial", "chardev:com1"]
     for number in range(2, 5):
-        if number in hardware.serial_files:
+        if number in hardware.serial_sockets:
+            command += ["-chardev", f"socket,id=com{number},path={hardware.serial_sockets[number]}", "-serial", f"chardev:com{number}"]
+        elif number in hardware.serial_files:
             command += ["-serial", f"file:{hardware.serial_files[number]}"]
-        elif any(other > number for other in hardware.serial_files):
+        elif any(other > number for other in (*hardware.serial_files, *hardware.serial_sockets)):
             command += ["-serial", "null"]
     if disk:
         command += ["-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}", "-device", "ide-hd,drive=disk,bus=ide.0"]
@@ -111,8 +114,8 @@ def qemu_command(hardware: Hardware, disk: Path | None, com1, folder: Path):
                 last = hardware.cpus - 1
             cpus = f",cpus={first}-{last}" if first <= last else ""
             command += ["-numa", f"node,nodeid={node},memdev=node{node}{cpus}"]
-    if hardware.gdb_port:
-        command += ["-gdb", f"tcp:127.0.0.1:{hardware.gdb_port}"]
+    if hardware.hypervisor_gdb:
+        command += ["-gdb", f"tcp:127.0.0.1:{hardware.hypervisor_gdb}"]
     return [str(part) for part in [*command, *hardware.extra]], None
 
 
@@ -142,8 +145,8 @@ def bochs_start():
 def bochs_command(hardware: Hardware, disk: Path | None, com1, folder: Path, *, firmware=OVMF, boot="disk", cdrom=None):
     """Bochs's command line; `com1` is "host:port" of a socket that is listened on. Writes its configuration into folder."""
     _need_firmware()
-    if hardware.gdb_port:
-        raise Failure("Debian's Bochs has no gdb stub: use --bed qemu")
+    if hardware.hypervisor_gdb:
+        raise Failure("Debian's Bochs has no gdb stub of its own: use --bed qemu")
     if hardware.numa_nodes > 1:
         raise Failure("Bochs has one memory node: use --bed qemu")
     command, environment, share, takes_rc = bochs_start()
@@ -173,6 +176,8 @@ def bochs_command(hardware: Hardware, disk: Path | None, com1, folder: Path, *, 
         lines.append(f"ata1-master: type=cdrom, path={cdrom}, status=inserted")
     for number, path in hardware.serial_files.items():
         lines.append(f"com{number}: enabled=1, mode=file, dev={path}")
+    for number, address in hardware.serial_sockets.items():
+        lines.append(f"com{number}: enabled=1, mode=socket-client, dev={address}")
     (folder / "bochsrc").write_text("\n".join(lines) + "\n")
     command += ["-q", "-f", str(folder / "bochsrc")]
     if takes_rc:  # Debian's 2.7 starts in its debugger

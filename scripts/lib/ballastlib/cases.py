@@ -12,10 +12,13 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Callable
 
 from . import beds, fdt, image, machine
+from .gdb import Gdb
 from .paths import ROOT, RUNS, preset_dir, show
 from .say import Failure
+from .serial_line import SerialLine
 
 BED_OF = {"svm": "qemu", "vmx": "bochs"}
 FORBIDDEN = (r"(?i)^ballast: .*\b(panic|assertion failed)\b",)
@@ -45,6 +48,26 @@ def pause(seconds):
 def call(function):
     """Calls function(machine); a text it returns is why the test fails."""
     return ("call", function, 0)
+
+
+def debug(function, guest=None, **options):
+    """Calls function(machine, gdb) with a gdb that has read `guest`, a file of tests/guests or a path; it is not connected yet. The
+    case has to have a debugger port. A text it returns, or an error of gdb, is why the test fails. options: see Gdb.
+    What was typed and answered is appended to the run's log with the ending .gdb.
+    """
+    def step(running):
+        file = preset_dir("gcc") / "tests/guests" / guest if isinstance(guest, str) else guest() if callable(guest) else guest
+        with Gdb(running.debugger.port, file, **{"timeout_s": 60, **options}) as gdb:
+            try:
+                why = function(running, gdb)
+                return f"{function.__name__}: {why}" if why else None
+            except Failure as failure:
+                return f"{function.__name__}: {str(failure).strip()}".replace("\n", " ")
+            finally:
+                if running.log_path:
+                    with open(running.log_path.with_suffix('.gdb'), 'a') as log:
+                        log.write(f"-- {function.__name__}\n{gdb.transcript}\n")
+    return call(step)
 
 
 # -- configuration text ----------------------------------------------------------------------------------------------------
@@ -92,6 +115,9 @@ class Case:
     timeout_s  of the whole run, on QEMU; Bochs gets slack times as much
     beds       where it runs
     files      changes to the disk: {ESP path: bytes, or None to leave the file out}
+    debugger   the serial port that the configuration gives to the debugger is a TCP port, see debug()
+    real_time  idle time passes instead of being skipped (QEMU): for clocks that must not run while gdb thinks
+    prepare    called before the machine starts, for what has to be fetched; a text it returns is why the test fails
     """
     name: str
     config: str
@@ -104,6 +130,9 @@ class Case:
     cpus: int = 1
     memory_mib: int = 1024
     files: dict = field(default_factory=dict)
+    debugger: bool = False
+    real_time: bool = False
+    prepare: Callable | None = None
 
 
 def load(folder=ROOT / "tests/emulator"):
@@ -170,12 +199,17 @@ def run_case(kind, name, case, preset="gcc"):
     log = RUNS / f"{kind}.{name}.log"
     bed = BED_OF[kind]
     timeout_s = case.timeout_s * (case.slack if bed == "bochs" else 1)
+    log.with_suffix(".gdb").unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="ballast-") as text:
         folder = Path(text)
         try:
+            why = case.prepare() if case.prepare else None
+            if why:
+                return why, log
             disk = _make_disk(case, folder, preset)
-            hardware = beds.Hardware(bed=bed, cpus=case.cpus, memory_mib=case.memory_mib)
-            with machine.Machine(hardware, disk, timeout_s=timeout_s, log=log) as running:
+            hardware = beds.Hardware(bed=bed, cpus=case.cpus, memory_mib=case.memory_mib, real_time=case.real_time)
+            line = SerialLine(image.debugger_com(image.compile_configuration(folder / "case.dts"))) if case.debugger else None
+            with machine.Machine(hardware, disk, timeout_s=timeout_s, log=log, debugger=line) as running:
                 try:
                     why = _follow(case, running)
                 except machine.Expired as expired:

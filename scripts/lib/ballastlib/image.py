@@ -49,6 +49,15 @@ def compile_configuration(dts: Path) -> fdt.Node:
         return fdt.parse(blob.read_bytes())
 
 
+def debugger_com(root: fdt.Node) -> int:
+    """The number of the serial port that the configuration gives to the debugger; a Failure that names the key when it gives none."""
+    host = root.child("host")
+    named = host.strings("debugger") if host else []
+    if not named or named[0] not in ("com2", "com3", "com4"):
+        raise Failure('the configuration gives no serial port to a debugger: add  debugger = "com3";  to its host node')
+    return int(named[0][3])
+
+
 def place_images(root: fdt.Node, folder: Path, preset: str):
     """Rewrites the partitions' image paths to ESP paths; returns {ESP path: file}. A file named twice is placed once."""
     placed = {}

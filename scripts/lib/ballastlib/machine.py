@@ -8,6 +8,7 @@
 
 A run is judged by what the hypervisor printed, never by the emulator's exit status.
 """
+import dataclasses
 import re
 import shutil
 import socket
@@ -49,11 +50,13 @@ class Machine:
     log        file that gets every byte of COM1, or None
     on_bytes   called with raw bytes of COM1 as they come (from another thread)
     on_line    called with each finished Line (from another thread)
+    debugger   a SerialLine that the port it names is connected to, or None; closed with the machine
     """
 
-    def __init__(self, hardware, disk, *, timeout_s=300.0, log=None, on_bytes=None, on_line=None, command=None):
+    def __init__(self, hardware, disk, *, timeout_s=300.0, log=None, on_bytes=None, on_line=None, command=None, debugger=None):
         self.hardware, self.disk, self.timeout_s = hardware, disk, timeout_s
-        self._log_path, self._on_bytes, self._on_line = log, on_bytes, on_line
+        self.debugger = debugger
+        self.log_path, self._on_bytes, self._on_line = log, on_bytes, on_line
         self._make_command = command or (beds.bochs_command if hardware.bed == "bochs" else beds.qemu_command)
         self.lines = []          # every Line so far
         self.reason = None       # after the end: what was decisive, for people
@@ -66,7 +69,7 @@ class Machine:
     # -- start and end -------------------------------------------------------------------------------------------------
     def start(self):
         self._folder = Path(tempfile.mkdtemp(prefix="ballast-run-"))
-        self._log = open(self._log_path, "wb") if self._log_path else None
+        self._log = open(self.log_path, "wb") if self.log_path else None
         if self.hardware.bed == "bochs":
             listener = socket.create_server(("127.0.0.1", 0))
             address = "%s:%d" % listener.getsockname()
@@ -75,7 +78,11 @@ class Machine:
             listener = socket.socket(socket.AF_UNIX)
             listener.bind(address)
             listener.listen(1)
-        command, environment = self._make_command(self.hardware, self.disk, address, self._folder)
+        hardware = self.hardware
+        if self.debugger:
+            line = {self.debugger.com: self.debugger.open(hardware.bed, self._folder)}
+            hardware = dataclasses.replace(hardware, serial_sockets={**hardware.serial_sockets, **line})
+        command, environment = self._make_command(hardware, self.disk, address, self._folder)
         self.command = command
         self._output = open(self._folder / "emulator.log", "wb")
         self._began = time.monotonic()
@@ -117,6 +124,8 @@ class Machine:
             except OSError:
                 pass
             self._connection.close()
+        if self.debugger is not None:
+            self.debugger.close()
         for file in (getattr(self, "_output", None), getattr(self, "_log", None)):
             if file and not file.closed:
                 file.close()

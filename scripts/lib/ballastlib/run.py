@@ -11,6 +11,7 @@ from . import beds, build, image
 from .machine import EXIT_STATUS, Machine
 from .paths import preset_dir
 from .say import note
+from .serial_line import SerialLine
 
 _EPILOG = """\
 exit status: 0 all partitions have powered off, 1 one crashed, 2 time is up, 3 the hypervisor or the emulator stopped.
@@ -41,21 +42,27 @@ def entry(arguments):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bed", default="auto", choices=("auto",) + beds.BEDS, help="the machine (kvm where it works, else qemu)")
     parser.add_argument("--config", required=True, type=Path, metavar="FILE.dts")
-    parser.add_argument("--timeout", type=float, default=600, metavar="S", help="wall-clock limit (600)")
+    parser.add_argument("--timeout", type=float, metavar="S", help="wall-clock limit (600; a day with --gdb)")
     add_hardware_options(parser)
-    parser.add_argument("--gdb", type=int, metavar="PORT", help="QEMU's gdb stub for the hypervisor itself (symbols: hv.elf)")
+    parser.add_argument("--gdb", type=int, metavar="PORT",
+                        help='the serial port that the configuration names (host: debugger = "com3") as a TCP port, for gdb; 0 picks one')
+    parser.add_argument("--hypervisor-gdb", type=int, metavar="PORT", help="QEMU's own stub, for the hypervisor itself (symbols: hv.elf)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="every byte of COM1 into a file as well")
     parser.add_argument("--input", type=Path, metavar="FILE", help="lines for the console instead of stdin")
     parser.add_argument("--preset", default="gcc", choices=build.PRESETS)
-    parser.add_argument("--real-time", action="store_true", help="qemu: let idle time pass instead of skipping it")
+    parser.add_argument("--real-time", action=argparse.BooleanOptionalAction, default=None,
+                        help="qemu: let idle time pass instead of skipping it (with --gdb it passes unless --no-real-time)")
     parser.add_argument("--build", action="store_true", help="build first even when there is a build")
     options = parser.parse_args(arguments)
 
+    if options.timeout is None:
+        options.timeout = 600 if options.gdb is None else 86400
     prepare(options.build, options.preset)
     bed, why = beds.choose_bed(options.bed)
     note(f"bed: {why}")
     hardware = beds.Hardware(bed=bed, cpus=options.cpus, memory_mib=options.memory, numa_nodes=options.numa,
-                             gdb_port=options.gdb, real_time=options.real_time)
+                             hypervisor_gdb=options.hypervisor_gdb,
+                             real_time=options.gdb is not None if options.real_time is None else options.real_time)
     output = sys.stdout.buffer
 
     def show(data):
@@ -64,8 +71,12 @@ def entry(arguments):
 
     with tempfile.TemporaryDirectory(prefix="ballast-") as folder:
         disk = Path(folder) / "disk.img"
-        image.build_disk(options.config, disk, options.preset)
-        with Machine(hardware, disk, timeout_s=options.timeout, log=options.log, on_bytes=show) as machine:
+        root = image.build_disk(options.config, disk, options.preset)
+        line = None
+        if options.gdb is not None:
+            line = SerialLine(image.debugger_com(root), options.gdb)
+            note(f"gdb: target extended-remote :{line.port}")
+        with Machine(hardware, disk, timeout_s=options.timeout, log=options.log, on_bytes=show, debugger=line) as machine:
             if options.input:
                 for line in options.input.read_text().splitlines():
                     machine.send(line)
