@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The piece of a document that one qXfer:…:read asks for. The document is written anew for each piece, and
+// what lies outside is dropped.
+#pragma once
+#include "hv/gdb/packet_writer.hpp"
+
+namespace hv::gdb {
+class DocumentWindow {
+  public:
+    /// Begins the reply. @param offset @param bytes of the piece; cut to what a packet takes
+    DocumentWindow(PacketWriter& out, u64 offset, u64 bytes);
+    /// Ends it.
+    ~DocumentWindow();
+    DocumentWindow(DocumentWindow const&) = delete;
+    void put(std::string_view text);
+    /// With `&` and `<` written as XML wants them.
+    void put_escaped(std::string_view text);
+    void decimal(u64 value);
+    void hex(u64 value); ///< without 0x
+
+  private:
+    PacketWriter& out_;
+    u64 skip_, room_;
+    bool more_ = false;
+};
+} // namespace hv::gdb

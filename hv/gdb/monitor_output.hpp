@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The answer of a monitor command: lines, gathered into as few O packets as they fit, and the final OK.
+#pragma once
+#include "hv/base/format.hpp"
+#include "hv/gdb/packet_writer.hpp"
+#include "hv/gdb/target.hpp"
+
+namespace hv::gdb {
+class MonitorOutput final : public LineSink {
+  public:
+    explicit MonitorOutput(PacketWriter& out) : out_{out} {}
+    void line(std::string_view text) override;
+    template <class... Args>
+    void say(std::string_view pattern, Args const&... args) {
+        char space[160];
+        TextBuffer text{space};
+        format(text, pattern, args...);
+        line(text.text());
+    }
+    /// The text so far goes out, the command goes on.
+    void flush();
+    void done();
+
+  private:
+    bool make_room(usize bytes);
+    PacketWriter& out_;
+    bool open_ = false, lost_ = false;
+};
+} // namespace hv::gdb

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// The session's requests by their first letter, and everything about who is attached.
+#include "hv/gdb/session.hpp"
+
+namespace hv::gdb {
+void Session::receive(std::span<u8 const> bytes) {
+    while (!bytes.empty()) {
+        switch (in_.take(bytes)) {
+        case PacketReader::Event::Packet: {
+            auto const packet = in_.packet();
+            command({reinterpret_cast<char const*>(packet.data()), packet.size()});
+            break;
+        }
+        case PacketReader::Event::Bad: out_.answer(false); break;
+        case PacketReader::Event::Interrupt: interrupt(); break;
+        case PacketReader::Event::Ack: out_.acknowledged(true); break;
+        case PacketReader::Event::Nak: out_.acknowledged(false); break;
+        case PacketReader::Event::None: break;
+        }
+    }
+}
+
+void Session::error(u8 number) {
+    out_.begin();
+    out_.put('E');
+    out_.byte(number);
+    out_.end();
+}
+
+void Session::command(std::string_view text) {
+    Scanner words{text};
+    if (words.eat("qSupported")) {
+        out_.clear();
+        out_.answer(true);
+        return connect(words.rest());
+    }
+    out_.acknowledged(true); // who asks has had the answer before
+    out_.answer(true);
+    if (owed_ != Owed::Nothing) return;
+    char const kind = text.empty() ? '\0' : text.front();
+    if (!text.empty()) words.eat(kind);
+    switch (kind) {
+    case 'v': return v_packet(text);
+    case 'm': return read_memory(words);
+    case 'g': return read_registers();
+    case 'H': return select(words);
+    case 'Z': return point(words, true);
+    case 'z': return point(words, false);
+    case 'q': return query(text);
+    case 'M': return write_memory(words, false);
+    case 'X': return write_memory(words, true);
+    case 'G': return write_registers(words);
+    case 'p': return read_one(words);
+    case 'P': return write_one(words);
+    case '?': return answer_query();
+    case '!': return ok();
+    case 'D': return detach(words);
+    case 'T': {
+        ThreadId id;
+        return words.thread(id) && thread_exists(id) ? ok() : error();
+    }
+    case 'k': // wants no answer
+        if (is_attached(current_)) {
+            target_.kill(current_);
+            attached_ &= ~bit(current_), going_ &= ~bit(current_), kept_ &= ~bit(current_);
+        }
+        return;
+    case 'Q':
+        if (reliable_line_ && text == "QStartNoAckMode") {
+            ok();
+            return out_.stop_acks();
+        }
+        break;
+    default: break;
+    }
+    out_.packet(""); // not known here
+}
+
+void Session::v_packet(std::string_view text) {
+    Scanner words{text};
+    u64 pid = 0;
+    if (words.eat("vCont;")) return resume(words);
+    if (words.eat("vCont?")) return out_.packet("vCont;c;C;s;S;t;r");
+    if (words.eat("vAttach;"))
+        return words.number(pid) && exists(pid) ? attach(static_cast<u32>(pid - 1)) : error();
+    if (words.eat("vKill;"))
+        return words.number(pid) && exists(pid) ? kill(static_cast<u32>(pid - 1)) : error();
+    if (words.eat("vRun;")) return run(words);
+    out_.packet("");
+}
+
+/// A new gdb: whatever the last one left is void, but what it stopped stays stopped until this one has asked.
+void Session::connect(std::string_view features) {
+    owe(Owed::Nothing);
+    physical_ = multiprocess_ = swbreak_ = hwbreak_ = false;
+    Scanner words{features};
+    for (words.eat(':'); !words.at_end();) {
+        std::string_view const feature = words.word(';');
+        multiprocess_ |= feature == "multiprocess+";
+        swbreak_ |= feature == "swbreak+";
+        hwbreak_ |= feature == "hwbreak+";
+    }
+    for (u32 i = 0; i < kMaxInferiors; ++i) {
+        if (!is_attached(i)) continue;
+        target_.remove_points(i);
+        Stop::Reason const kept = inferiors_[i].kept.reason;
+        if (kept != Stop::Reason::Crashed && kept != Stop::Reason::Ended) kept_ &= ~bit(i);
+    }
+    if (u32 const chosen = candidate(); chosen != kNone) current_ = chosen, vp_ = 0;
+
+    out_.begin();
+    out_.put("PacketSize=");
+    out_.number(PacketReader::kDataBytes);
+    if (reliable_line_) out_.put(";QStartNoAckMode+");
+    if (multiprocess_) out_.put(";multiprocess+");
+    if (swbreak_) out_.put(";swbreak+");
+    if (hwbreak_) out_.put(";hwbreak+");
+    out_.put(";vContSupported+;ConditionalBreakpoints+;qXfer:features:read+;qXfer:threads:read+"
+             ";qXfer:memory-map:read+;qXfer:osdata:read+");
+    out_.end();
+}
+
+/// The one inferior that a new gdb is shown: gdb 13 reads the description of the first only. One that the
+/// last gdb held, else one waiting for a debugger, else one kept after a crash, else the only one that is on.
+u32 Session::candidate() {
+    if (is_attached(current_) && target_.inferior(current_).on) return current_;
+    u32 held = kNone, waiting = kNone, crashed = kNone, on = kNone, on_count = 0;
+    for (u32 i = 0; exists(u64{i} + 1); ++i) {
+        InferiorInfo const info = target_.inferior(i);
+        if (!info.on) continue;
+        if (is_attached(i) && held == kNone) held = i;
+        if (info.waits && waiting == kNone) waiting = i;
+        if (info.crashed && crashed == kNone) crashed = i;
+        if (on_count++ == 0) on = i;
+    }
+    if (held != kNone) return held;
+    if (waiting != kNone) return waiting;
+    if (crashed != kNone) return crashed;
+    return on_count == 1 ? on : kNone;
+}
+
+/// `?`: stops the candidate. Others that the last gdb held go on, for this one does not know of them.
+void Session::answer_query() {
+    u32 const chosen = candidate();
+    for (u32 i = 0; i < kMaxInferiors; ++i) {
+        if (!is_attached(i) || i == chosen) continue;
+        target_.detach(i);
+        attached_ &= ~bit(i), going_ &= ~bit(i), kept_ &= ~bit(i);
+    }
+    if (chosen == kNone) return out_.packet("W00");
+    current_ = chosen, vp_ = 0;
+    if (is_attached(chosen)) {
+        owe(Owed::Query);
+        if ((going_ & bit(chosen)) != 0) return target_.interrupt(chosen);
+        return stopped(chosen, (kept_ & bit(chosen)) != 0 ? inferiors_[chosen].kept : Stop{});
+    }
+    if (!target_.attach(chosen)) return out_.packet("W00");
+    attached_ |= bit(chosen), going_ |= bit(chosen);
+    owe(Owed::Query);
+}
+
+void Session::attach(u32 index) {
+    if (is_attached(index)) {
+        owe(Owed::Attach);
+        if ((going_ & bit(index)) != 0) return target_.interrupt(index);
+        return stopped(index, (kept_ & bit(index)) != 0 ? inferiors_[index].kept : Stop{});
+    }
+    if (!target_.attach(index)) return error();
+    attached_ |= bit(index), going_ |= bit(index);
+    owe(Owed::Attach);
+}
+
+void Session::detach(Scanner words) {
+    u64 pid = u64{current_} + 1;
+    if (words.eat(';') && (!words.number(pid) || !exists(pid))) return error();
+    u32 const index = static_cast<u32>(pid - 1);
+    if (!is_attached(index)) return error();
+    target_.detach(index);
+    attached_ &= ~bit(index), going_ &= ~bit(index), kept_ &= ~bit(index);
+    ok();
+}
+
+void Session::kill(u32 index) {
+    if (!is_attached(index)) return error();
+    target_.kill(index);
+    attached_ &= ~bit(index), going_ &= ~bit(index), kept_ &= ~bit(index);
+    current_ = index, vp_ = 0; // what `run` starts again
+    ok();
+}
+
+/// `run`: the partition last looked at or killed, or the one whose name is given, from its first instruction.
+void Session::run(Scanner words) {
+    char name[64];
+    usize used = 0;
+    u8 c = 0;
+    while (used < sizeof name && words.byte(c)) {
+        name[used++] = static_cast<char>(c);
+    }
+    u32 index = current_;
+    for (u32 i = 0; used != 0 && exists(u64{i} + 1); ++i) {
+        if (target_.inferior(i).name == std::string_view{name, used}) index = i;
+    }
+    if (!exists(u64{index} + 1) || !target_.restart(index)) return error();
+    attached_ |= bit(index), going_ |= bit(index), kept_ &= ~bit(index);
+    owe(Owed::Run);
+}
+
+bool Session::thread_exists(ThreadId id) {
+    u64 const pid = id.pid <= 0 ? u64{current_} + 1 : static_cast<u64>(id.pid);
+    if (!exists(pid) || !is_attached(static_cast<u32>(pid - 1))) return false;
+    return id.tid <= 0 || static_cast<u32>(id.tid) <= target_.inferior(static_cast<u32>(pid - 1)).vps;
+}
+
+/// H: `g` chooses what the next requests look at; `c` is for resumes older than vCont.
+void Session::select(Scanner words) {
+    if (words.eat('c')) return ok();
+    ThreadId id;
+    if (!words.eat('g') || !words.thread(id)) return error();
+    u32 const index = id.pid <= 0 ? current_ : static_cast<u32>(id.pid - 1);
+    if (id.pid > 0 && !exists(static_cast<u64>(id.pid))) return error();
+    if (id.tid > 0) {
+        if (!thread_exists(id)) return error();
+        vp_ = static_cast<u32>(id.tid - 1);
+    } else if (index != current_) {
+        vp_ = 0;
+    }
+    current_ = index;
+    ok();
+}
+} // namespace hv::gdb

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// The session's resumes and stops. A single step passes here once in each direction: no detours.
+#include "hv/gdb/session.hpp"
+#include <bit>
+
+namespace hv::gdb {
+using Reason = Stop::Reason;
+
+/// vCont. Source: GDB manual, "Packets".
+void Session::resume(Scanner words) {
+    if (!read_actions(words)) return error();
+    owe(Owed::Resumed);
+    bool any = false;
+    u64 told = 0;
+    for (u64 left = attached_; left != 0; left &= left - 1) {
+        u32 const index = static_cast<u32>(std::countr_zero(left));
+        if (!start(index, target_.inferior(index).vps)) continue;
+        any = true;
+        if ((going_ & bit(index)) == 0) told |= bit(index);
+    }
+    if (!any) {
+        owe(Owed::Nothing);
+        return error();
+    }
+    for (; told != 0; told &= told - 1) {
+        u32 const index = static_cast<u32>(std::countr_zero(told));
+        stopped(index, inferiors_[index].kept);
+    }
+}
+
+/// Those of one inferior, the stepping ones first. One with a stop nobody has heard of yet does not go at
+/// all.
+/// @return an action was for it
+bool Session::start(u32 index, u32 vps) {
+    bool continues = false, any = false;
+    for (u32 vp = 0; vp < vps; ++vp) {
+        Action const* const action = action_for(index, vp);
+        if (action == nullptr) continue;
+        any = true;
+        if ((kept_ & bit(index)) != 0) return true;
+        if (action->how.kind == Resume::Kind::Continue) {
+            continues = true;
+        } else {
+            target_.resume(index, vp, action->how);
+        }
+    }
+    for (u32 vp = 0; continues && vp < vps; ++vp) {
+        Action const* const action = action_for(index, vp);
+        if (action != nullptr && action->how.kind == Resume::Kind::Continue)
+            target_.resume(index, vp, action->how);
+    }
+    if (any) going_ |= bit(index);
+    return any;
+}
+
+bool Session::read_actions(Scanner& words) {
+    u64 signal = 0;
+    action_count_ = 0;
+    do {
+        if (action_count_ == kMaxActions) return false;
+        Action& action = actions_[action_count_++];
+        action = Action{};
+        if (words.eat('s')) {
+            action.how.kind = Resume::Kind::Step;
+        } else if (words.eat('S')) {
+            action.how.kind = Resume::Kind::Step;
+            if (!words.number(signal)) return false;
+        } else if (words.eat('C')) {
+            if (!words.number(signal)) return false;
+        } else if (words.eat('r')) {
+            Resume& how = action.how;
+            if (!words.number(how.range_first) || !words.eat(',') || !words.number(how.range_end))
+                return false;
+            how.kind = how.range_first == how.range_end ? Resume::Kind::Step : Resume::Kind::StepRange;
+        } else if (words.eat('t')) {
+            action.stop = true;
+        } else if (!words.eat('c')) {
+            return false;
+        }
+        if (words.eat(':') && !words.thread(action.threads)) return false;
+    } while (words.eat(';'));
+    return words.at_end();
+}
+
+/// The leftmost that matches; none: it stays as it is.
+Session::Action const* Session::action_for(u32 index, u32 vp) const {
+    for (u32 i = 0; i < action_count_; ++i) {
+        ThreadId const& t = actions_[i].threads;
+        bool const pid_matches = t.pid > 0 ? static_cast<u32>(t.pid) == index + 1
+                                           : t.pid != ThreadId::kUnnamed || index == current_;
+        if (pid_matches && (t.tid <= 0 || static_cast<u32>(t.tid) == vp + 1)) {
+            return actions_[i].stop ? nullptr : &actions_[i];
+        }
+    }
+    return nullptr;
+}
+
+/// 0x03. While everything stands it is one that crossed a stop.
+void Session::interrupt() {
+    if (owed_ != Owed::Resumed) return;
+    interrupted_ = true;
+    for (u64 left = going_; left != 0; left &= left - 1) {
+        target_.interrupt(static_cast<u32>(std::countr_zero(left)));
+    }
+}
+
+void Session::look_for_stops() {
+    for (u64 left = going_; left != 0; left &= left - 1) {
+        u32 const index = static_cast<u32>(std::countr_zero(left));
+        Stop stop;
+        if (target_.take_stop(index, stop)) stopped(index, stop);
+    }
+}
+
+/// The first stop is reported, once everybody stands. Of the others those are kept that would not come again:
+/// a breakpoint is hit anew, an access is not.
+void Session::stopped(u32 index, Stop const& stop) {
+    going_ &= ~bit(index);
+    bool const first = owed_ != Owed::Nothing && stopped_first_ == kNone;
+    bool const comes_again =
+        stop.reason == Reason::Halted || stop.reason == Reason::Stepped || stop.reason == Reason::Breakpoint;
+    bool const stays =
+        stop.reason == Reason::Crashed || (owed_ == Owed::Reset && stop.reason == Reason::Ended);
+    if (stays || (!first && !comes_again)) {
+        kept_ |= bit(index);
+        inferiors_[index].kept = stop;
+    } else if (first) {
+        kept_ &= ~bit(index);
+    }
+    if (first) {
+        stopped_first_ = index;
+        first_stop_ = stop;
+        for (u64 left = going_; left != 0; left &= left - 1) {
+            target_.interrupt(static_cast<u32>(std::countr_zero(left)));
+        }
+    }
+    if (going_ == 0 && stopped_first_ != kNone) report(stopped_first_, first_stop_);
+}
+
+void Session::put_thread(u32 index, u32 vp) {
+    if (multiprocess_) {
+        out_.put('p');
+        out_.number(u64{index} + 1);
+        out_.put('.');
+    }
+    out_.number(u64{vp} + 1);
+}
+
+void Session::expedite(u32 number, u64 value) {
+    out_.byte(static_cast<u8>(number));
+    out_.put(':');
+    for (u32 left = inferiors_[current_].layout.word_bytes(); left != 0; --left, value >>= 8) {
+        out_.byte(static_cast<u8>(value));
+    }
+    out_.put(';');
+}
+
+/// The stop reply. Source: GDB manual, "Stop Reply Packets".
+void Session::report(u32 index, Stop const& stop) {
+    Owed const owed = owed_;
+    bool const interrupted = interrupted_;
+    owe(Owed::Nothing);
+    current_ = index, vp_ = stop.vp; // gdb takes Hg to be this thread
+    if (owed == Owed::Reset) return reset_done(stop.reason == Reason::Ended);
+    if (stop.reason == Reason::Ended) return report_end(index);
+
+    u32 const bits = target_.code_bits(index, stop.vp);
+    u64 const rip = to_linear(RegisterId::Rip, read_u64(RegisterId::Rip), bits);
+    Inferior& inferior = inferiors_[index];
+    // gdb resumes silently from a breakpoint at an address it cannot express.
+    bool const fits = inferior.layout.arch == Arch::X64 || (bits != 64 && rip >> 32 == 0);
+    bool const wrong = !fits || (inferior.choice == ArchChoice::Auto && inferior.layout.code_bits() != bits);
+    if (owed == Owed::Resumed && wrong && inferior.hinted_bits != bits) hint(bits);
+    if (!wrong) inferior.hinted_bits = static_cast<u8>(bits);
+
+    out_.begin();
+    out_.put(stop.reason == Reason::Crashed                                              ? "T06"
+             : stop.reason != Reason::Halted || owed == Owed::Query || owed == Owed::Run ? "T05"
+             : interrupted                                                               ? "T02"
+                                                                                         : "T00");
+    if (fits && owed == Owed::Resumed) {
+        switch (stop.reason) {
+        case Reason::Breakpoint:
+            if (stop.software ? swbreak_ : hwbreak_) out_.put(stop.software ? "swbreak:;" : "hwbreak:;");
+            break;
+        case Reason::WriteWatch:
+        case Reason::ReadWatch:
+        case Reason::AccessWatch:
+            out_.put(stop.reason == Reason::WriteWatch  ? "watch:"
+                     : stop.reason == Reason::ReadWatch ? "rwatch:"
+                                                        : "awatch:");
+            out_.number(stop.address);
+            out_.put(';');
+            break;
+        default: break;
+        }
+    }
+    out_.put("thread:");
+    put_thread(index, stop.vp);
+    out_.put(';');
+    bool const wide = inferior.layout.arch == Arch::X64;
+    expedite(wide ? 6 : 5, read_u64(RegisterId::Rbp));
+    expedite(wide ? 7 : 4, to_linear(RegisterId::Rsp, read_u64(RegisterId::Rsp), bits));
+    expedite(wide ? 16 : 8, rip);
+    out_.end();
+}
+
+/// It is gone, and its threads leave the list, or gdb would add them again.
+void Session::report_end(u32 index) {
+    target_.detach(index);
+    attached_ &= ~bit(index), kept_ &= ~bit(index);
+    out_.begin();
+    out_.put("W00");
+    if (multiprocess_) {
+        out_.put(";process:");
+        out_.number(u64{index} + 1);
+    }
+    out_.end();
+}
+} // namespace hv::gdb
