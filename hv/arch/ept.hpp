@@ -14,6 +14,7 @@ using IgnorePat = Bits<6>;     // leaf only
 using Large = Bits<7>;         // levels 1 and 2: maps a page; reserved elsewhere
 using Accessed = Bits<8>;      // if EPTP enables the flags
 using Dirty = Bits<9>;         // leaf only, likewise
+using Software = Bits<11>;     // ignored in a leaf; and where bits 2:0 are clear 62:3 all are
 using Address = Bits<51, 12>;
 using Ignored = Bits<61, 52>; // in an entry that points to a table all of 63:52 is ignored
 

@@ -15,12 +15,13 @@ enum class NestedError : u8 {
 
 /// One leaf as found by lookup() or visited by for_each().
 struct NestedLeaf {
-    Gpa gpa;   ///< start of the leaf
-    Hpa hpa;   ///< start of the frame(s)
-    u64 bytes; ///< 4 KiB, 2 MiB or 1 GiB
-    Access access;
+    Gpa gpa;       ///< start of the leaf
+    Hpa hpa;       ///< start of the frame(s)
+    u64 bytes;     ///< 4 KiB, 2 MiB or 1 GiB
+    Access access; ///< what the guest may do; None only where guarded
     bool accessed;
     bool dirty;
+    bool guarded = false;
 };
 
 /// What the table is made of, kept by the map itself.
@@ -42,12 +43,22 @@ class NestedMap {
     /// OutOfFrames when an edge cannot be split: then nothing changed.
     virtual Result<void, NestedError> unmap(Gpa, u64 bytes) = 0;
     /// Replaces the table of a 2 MiB region (or 1 GiB of 2 MiB leaves) by one large leaf when all its leaves
-    /// are there, contiguous, aligned and alike.
+    /// are there, contiguous, aligned and alike, and none is guarded.
     /// @return whether it was joined.
     virtual bool try_join(Gpa large_page) = 0;
     /// Replaces the large leaf that holds @p gpa by a table of smaller ones.
     virtual Result<void, NestedError> split(Gpa gpa, u64 to_bytes) = 0;
-    virtual Result<void, NestedError> protect(Gpa, u64 bytes, Access) = 0;
+    /// Marks the leaf of the 4 KiB page at @p page as guarded and lets the guest do only @p allowed with it,
+    /// from None to RWX; without R it is None, because not every processor can have the others alone. A large
+    /// leaf is split for it. For everything else here the leaf stays what it is, but try_join() leaves it
+    /// alone. Cheap when it is guarded already. Generation moves on if rights were lost; a wider right needs
+    /// no flush, for a fault drops the narrower translation it came from (SDM vol 3C, "Operations that
+    /// Invalidate Cached Mappings"; APM vol 2, "TLB Management").
+    /// NotMapped, or OutOfFrames when it cannot be split: then nothing changed.
+    virtual Result<void, NestedError> guard(Gpa page, Access allowed) = 0;
+    /// Ends that: RWX. Nothing happens where there is no guard. Joining is the caller's.
+    /// @return whether there was one.
+    virtual bool unguard(Gpa page) = 0;
     /// The leaf that translates @p gpa, or NotMapped.
     virtual Result<NestedLeaf, NestedError> lookup(Gpa gpa) const = 0;
     /// Visits every leaf in ascending order. The visitor must not change the map.

@@ -135,7 +135,9 @@ PageState GuestMemory::state(Gpa at) const {
     return index == kNoBlock ? PageState::NotAdded : states_[index].get(at.pfn() % kPagesPerLargePage);
 }
 
-Touch GuestMemory::touch(Gpa gpa, Access) {
+/// touch(), but Guarded whatever the access is: whether the guard denies it is asked where that costs nobody
+/// else.
+Touch GuestMemory::touch(Gpa gpa) {
     u32 const index = block_index(gpa);
     if (index == kNoBlock) {
         return Touch::Hole;
@@ -147,10 +149,14 @@ Touch GuestMemory::touch(Gpa gpa, Access) {
     GuestBlock& b = blocks_[index];
     if (b.run != GuestBlock::kNoRun) {
         map_run(gpa, b);
-    } else if (b.waiting() != 0) {
-        map_single(gpa, b);
-    } // else it is mapped: the processor had an older translation in mind
-    return Touch::Mapped;
+        return Touch::Mapped;
+    }
+    return b.waiting() != 0 ? map_single(gpa, b) : already_mapped(gpa, b);
+}
+
+/// Without a guard, the processor had an older translation in mind.
+[[gnu::noinline, gnu::cold]] Touch GuestMemory::already_mapped(Gpa gpa, GuestBlock const& b) const {
+    return b.guards != 0 && is_guarded(gpa) ? Touch::Guarded : Touch::Mapped;
 }
 
 Touch GuestMemory::why_not_backed(Gpa gpa, PageState page) {
@@ -175,14 +181,14 @@ void GuestMemory::map_run(Gpa gpa, GuestBlock& b) {
     map_->try_join(gpa); // to 1 GiB, when this was the last of 512 in a row
 }
 
-void GuestMemory::map_single(Gpa gpa, GuestBlock& b) {
+Touch GuestMemory::map_single(Gpa gpa, GuestBlock& b) {
     Hpa const frame = stash_.pop();
     zero_words(frames_.map().pointer(frame), kPageBytes);
     // Faults on a page that is mapped are too rare to look for one first.
     if (auto const mapped = map_->map(gpa.page(), frame, kPageBytes, Access::RWX); !mapped.ok()) {
         HV_ASSERT(mapped.error() == NestedError::AlreadyMapped);
         stash_.push(frame);
-        return;
+        return already_mapped(gpa, b);
     }
     if (b.mapped == 0) {
         update(b, [](GuestBlock& block) { block.mapped = 1; });
@@ -198,13 +204,14 @@ void GuestMemory::map_single(Gpa gpa, GuestBlock& b) {
             block.large = true;
         });
     }
+    return Touch::Mapped;
 }
 
 /// The host memory behind @p gpa, up to the end of its leaf.
 Result<std::span<u8>, GuestMemoryError> GuestMemory::window(Gpa gpa) {
     auto leaf = map_->lookup(gpa);
     if (!leaf.ok()) {
-        switch (touch(gpa, Access::W)) {
+        switch (touch(gpa)) {
         case Touch::Mapped: break;
         case Touch::Ballooned: return Err{GuestMemoryError::Ballooned};
         case Touch::SmartPaged: return Err{GuestMemoryError::OutOfFrames};

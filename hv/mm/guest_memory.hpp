@@ -36,6 +36,7 @@ struct GuestMemoryRefusal {
 /// What happened at a touch.
 enum class Touch : u8 {
     Mapped,     ///< run the guest again
+    Guarded,    ///< mapped, and under a guard(): the debugger's turn if that denies the access
     Ballooned,  ///< it gave this page away: the caller's fault to inject, and it is counted here
     NotAdded,   ///< part of the hot-add window that it has not been given
     SmartPaged, ///< the pager's turn
@@ -53,6 +54,7 @@ struct GuestMemoryCounters {
     u64 zeroed_pages = 0;      ///< 4 KiB pages zeroed for the guest
     u64 ballooned_touches = 0; ///< touches of pages that the guest had given away
     u64 compactions = 0;       ///< blocks copied together
+    u64 dropped_guards = 0;    ///< guards that went with their page: ballooned, or the guest restarted
     u64 late_tables = 0; ///< table frames that had to be asked for after the fact: 0, or we counted wrong
 };
 
@@ -73,8 +75,14 @@ class GuestMemory final : public GuestAccess {
     /// Unmaps all and gives every guest frame back to the machine; nothing is backed after it.
     void discard();
 
-    /// A nested fault at @p gpa. Maps it if it is backed. Locks and allocates nothing shared.
-    Touch touch(Gpa gpa, Access);
+    /// A nested fault at @p gpa. Maps it if it is backed. Locks and allocates nothing shared. Guarded
+    /// whatever the access was, so that first touches do not pay for the question: ask denies().
+    Touch touch(Gpa gpa);
+    /// The same with the question asked: Guarded only if the guard denies @p access.
+    Touch touch(Gpa gpa, Access access) {
+        Touch const found = touch(gpa);
+        return found == Touch::Guarded && !denies(gpa, access) ? Touch::Mapped : found;
+    }
 
     Result<void, GuestMemoryError> read(Gpa, std::span<u8> to) override;
     Result<void, GuestMemoryError> write(Gpa, std::span<u8 const> from) override;
@@ -112,6 +120,25 @@ class GuestMemory final : public GuestAccess {
     u64 mapped_large_pages() const { return large_blocks_ * kPagesPerLargePage; }
     u64 mapped_small_pages() const { return small_pages_; }
     GuestMemoryCounters const& counters() const { return counters_; }
+
+    /// From now on the guest may do only @p allowed, from None to RWX, with the 4 KiB page of @p page, and
+    /// touch() says Guarded when it tries more. Without R it may do nothing: hardware has no such right
+    /// everywhere. The page is mapped first if need be, and is mapped by the page until unguard(). On a
+    /// guarded page, whose rights may be changed as often as one likes, this is a walk and a write. The guard
+    /// ends when the page is given away or the guest restarts (dropped_guards). GuestAccess is not held up.
+    /// NotRam, Ballooned (or paged out), or OutOfFrames for a table: then nothing changed. Takes the
+    /// allocator's lock: not for the exit path of a guest that nobody debugs.
+    Result<void, GuestMemoryError> guard(Gpa page, Access allowed);
+    /// Ends a guard; the block is mapped large again if it can be. Nothing happens where there is none.
+    void unguard(Gpa page);
+    /// What a guard lets the guest do with the page of @p at; RWX where there is none.
+    Access guarded(Gpa at) const;
+    bool is_guarded(Gpa at) const;
+    /// Whether a guard is why @p access at @p at faulted. If not, the processor had an older translation in
+    /// mind, as after widening, and the fault dropped it: run the guest again.
+    bool denies(Gpa at, Access access) const {
+        return (static_cast<u8>(access) & ~static_cast<u8>(guarded(at))) != 0;
+    }
 
     // For the check.
     TablePool const& table_pool() const { return tables_; }
@@ -162,7 +189,8 @@ class GuestMemory final : public GuestAccess {
     Result<void, RangeError> check(Gpa, u64 pages, PageState) const;
     Touch why_not_backed(Gpa, PageState);
     void map_run(Gpa, GuestBlock&);
-    void map_single(Gpa, GuestBlock&);
+    Touch map_single(Gpa, GuestBlock&);
+    Touch already_mapped(Gpa, GuestBlock const&) const;
     Result<std::span<u8>, GuestMemoryError> window(Gpa);
 
     Result<Hpa, FrameError> get(unsigned order);
@@ -177,6 +205,7 @@ class GuestMemory final : public GuestAccess {
     void release(Hpa, u64 pages);
     void take_and_release(Gpa, u64 bytes);
     void balloon_piece(Gpa, Piece const&);
+    u16 guards_in(Gpa, Piece const&) const;
     u32 balloon_large(Gpa, u64 pages);
     void unmap_into(FrameStash& runs, FrameStash& singles);
     void assign_startup(FrameStash& runs, FrameStash& singles);

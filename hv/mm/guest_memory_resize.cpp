@@ -297,12 +297,15 @@ void GuestMemory::balloon_piece(Gpa gpa, Piece const& p) {
             mapped += map_->lookup(gpa + offset).ok();
         }
     }
+    u16 const guards = was.guards == 0 ? u16{0} : guards_in(gpa, p);
+    counters_.dropped_guards += guards;
     // The books first: release() asks them how many tables the partition still needs.
     update(b, [&](GuestBlock& block) {
         account(block);
         u64 const before = was.large ? kPagesPerLargePage : was.mapped;
         block.large = false;
         block.mapped = static_cast<u16>(before - mapped);
+        block.guards = static_cast<u16>(block.guards - guards);
     });
     if (mapped != 0) {
         take_and_release(gpa, bytes);
@@ -358,6 +361,7 @@ void GuestMemory::unmap_into(FrameStash& runs, FrameStash& singles) {
         if (b.run != GuestBlock::kNoRun) {
             runs.push(run_address(b));
         }
+        counters_.dropped_guards += b.guards;
         states_[i].fill(PageState::NotAdded);
         update(b, [](GuestBlock& block) { block = GuestBlock{}; });
     }
@@ -456,8 +460,8 @@ bool GuestMemory::compact_block(Gpa at) {
     if (b.large) {
         return true;
     }
-    if (b.run != GuestBlock::kNoRun || b.mapped == 0) {
-        return false; // nothing of it is mapped: the next touch maps it large, if there is a run
+    if (b.run != GuestBlock::kNoRun || b.mapped == 0 || b.guards != 0) {
+        return false; // if nothing of it is mapped, the next touch maps it large, if there is a run
     }
     auto const run = get(kBlockOrder);
     if (!run.ok()) {

@@ -96,7 +96,8 @@ class Checker {
         memory_ = &memory;
         u64 const backed = check_blocks();
         leaf_block_ = kNoIndex;
-        leaf_count_ = small_leaves_ = large_pages_ = 0;
+        leaf_count_ = small_leaves_ = large_pages_ = guards_ = 0;
+        u64 guards = 0;
         if (NestedMap const* map = memory.map()) {
             map->for_each(
                 [](void* self, NestedLeaf const& leaf) { static_cast<Checker*>(self)->on_leaf(leaf); }, this);
@@ -109,6 +110,7 @@ class Checker {
         for (u32 i = 0; i < memory.block_count(); ++i) {
             GuestBlock const& b = memory.block(i);
             waiting += b.waiting();
+            guards += b.guards;
             if (b.run != GuestBlock::kNoRun) {
                 mark({u64{b.run} * kLargePageBytes}, kPagesPerLargePage, memory.owner(), FrameKind::Guest,
                      Kind::WaitingCount, memory.block_address(i));
@@ -119,6 +121,7 @@ class Checker {
             mark(at, 1, memory.owner(), FrameKind::Guest, Kind::WaitingCount, {});
         });
         expect(Kind::WaitingCount, memory.owner(), {}, waiting, listed);
+        expect(Kind::GuardCount, memory.owner(), {}, guards, guards_);
         memory.table_pool().frames().for_each(
             [&](Hpa at) { mark(at, 1, memory.owner(), FrameKind::NestedTable, Kind::TableNotOwned, {}); });
         expect(Kind::AssignedCount, memory.owner(), {}, memory.backed_pages(), backed);
@@ -153,6 +156,9 @@ class Checker {
 
     void on_leaf(NestedLeaf const& leaf) {
         Owner const owner = memory_->owner();
+        if (leaf.guarded ? leaf.bytes != kPageBytes : leaf.access != Access::RWX) {
+            blame(Kind::GuardCount, owner, leaf.gpa, leaf.hpa);
+        }
         mark(leaf.hpa, leaf.bytes / kPageBytes, owner, FrameKind::Guest, Kind::LeafNotOwned, leaf.gpa);
         (leaf.bytes == kPageBytes        ? report_.leaves_4k
          : leaf.bytes == kLargePageBytes ? report_.leaves_2m
@@ -167,6 +173,8 @@ class Checker {
             }
             ++leaf_count_;
             ++small_leaves_;
+            guards_ += leaf.guarded;
+            block_guards_ += leaf.guarded;
             return;
         }
         for (u64 offset = 0; offset < leaf.bytes; offset += kLargePageBytes) {
@@ -183,8 +191,10 @@ class Checker {
             GuestBlock const* b = memory_->find_block(Gpa{leaf_block_});
             expect(Kind::MappedCount, memory_->owner(), Gpa{leaf_block_}, b == nullptr ? 0 : b->mapped,
                    leaf_count_);
+            expect(Kind::GuardCount, memory_->owner(), Gpa{leaf_block_}, b == nullptr ? 0 : b->guards,
+                   block_guards_);
         }
-        leaf_count_ = 0;
+        leaf_count_ = block_guards_ = 0;
     }
     void on_table(Hpa at) {
         mark(at, 1, memory_->owner(), FrameKind::NestedTable, Kind::TableNotOwned, {});
@@ -272,7 +282,8 @@ class Checker {
     FrameTable& table_;
     MemoryReport report_;
     GuestMemory const* memory_ = nullptr;
-    u64 leaf_block_ = 0, leaf_count_ = 0, small_leaves_ = 0, large_pages_ = 0;
+    u64 leaf_block_ = 0, leaf_count_ = 0, block_guards_ = 0;
+    u64 small_leaves_ = 0, large_pages_ = 0, guards_ = 0; ///< of the partition
 };
 
 constexpr std::string_view kNames[] = {
@@ -282,6 +293,7 @@ constexpr std::string_view kNames[] = {
     "a page is mapped that is not backed",
     "page states and block counts disagree",
     "leaves and counts disagree",
+    "guards and counts disagree",
     "a nested table lies in a foreign frame",
     "a guest frame is in no partition's hands",
     "frames held ready do not match waiting pages",

@@ -14,6 +14,7 @@ struct MemoryViolation {
         LeafNotBacked, ///< a page is mapped that is ballooned, paged or not added
         BlockCounts,   ///< page states and a block's counts disagree
         MappedCount,   ///< leaves and a block's or the partition's counts disagree
+        GuardCount,    ///< guarded leaves and a block's count disagree, or a leaf is narrowed without a guard
         TableNotOwned, ///< a nested table lies in a frame of somebody else
         FrameLost,     ///< a guest frame that no partition maps or holds ready
         WaitingCount,  ///< frames held ready do not match the pages that will need them

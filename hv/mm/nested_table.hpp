@@ -53,8 +53,8 @@ class NestedTable final : public NestedMap {
     bool try_join(Gpa) override;
     /// @p to_bytes 2 MiB or 4 KiB. A leaf that is already as small is left alone.
     Result<void, NestedError> split(Gpa, u64 to_bytes) override;
-    /// NotMapped when part of the range has no translation; then nothing changed.
-    Result<void, NestedError> protect(Gpa, u64 bytes, Access) override;
+    Result<void, NestedError> guard(Gpa page, Access allowed) override;
+    bool unguard(Gpa page) override;
     Result<NestedLeaf, NestedError> lookup(Gpa) const override;
     void for_each(Visitor, void* context) const override;
     void for_each_table(FrameVisitor, void* context) const override;
@@ -79,6 +79,15 @@ class NestedTable final : public NestedMap {
         return bytes == kPageBytes ? 0 : bytes == kLargePageBytes ? 1 : 2;
     }
     static bool in_reach(Gpa gpa, u64 bytes) { return gpa.raw < kLimit && bytes <= kLimit - gpa.raw; }
+    static NestedLeaf leaf_of(Gpa gpa, u64 entry, u64 bytes) {
+        return {gpa,
+                Format::address(entry),
+                bytes,
+                Format::access(entry),
+                Format::accessed(entry),
+                Format::dirty(entry),
+                Format::guarded(entry)};
+    }
     static u64 used(u64 entry) { return (entry & Format::kCountMask) / kCountOne; }
     u64* table_at(u64 entry) const { return reinterpret_cast<u64*>(Format::address(entry).raw + distance_); }
     u64& leaf_count(unsigned level) {

@@ -242,8 +242,7 @@ u64 NestedTable<Format, Store>::take_some(Gpa at, u64 end, Visitor removed, void
             Store::store(*entry, 0);
             ++gone;
             if (removed != nullptr) {
-                removed(context, {Gpa{next}, Format::address(value), bytes, Format::access(value),
-                                  Format::accessed(value), Format::dirty(value)});
+                removed(context, leaf_of(Gpa{next}, value, bytes));
             }
         }
         ++entry;
@@ -290,7 +289,8 @@ bool NestedTable<Format, Store>::try_join(Gpa gpa) {
     u64 const first = table[0] & ~Format::kFlagsMask;
     u64 flags = 0;
     Hpa const start = Format::address(first);
-    if (!Format::is_leaf(first, level) || !start.aligned(paging::entry_bytes(level + 1))) {
+    if (!Format::is_leaf(first, level) || !start.aligned(paging::entry_bytes(level + 1)) ||
+        Format::guarded(first)) {
         return false;
     }
     for (unsigned i = 0; i < paging::kEntries; ++i) {
@@ -309,30 +309,28 @@ bool NestedTable<Format, Store>::try_join(Gpa gpa) {
 }
 
 template <NestedFormat Format, class Store>
-Result<void, NestedError> NestedTable<Format, Store>::protect(Gpa gpa, u64 bytes, Access access) {
-    HV_ASSERT(gpa.aligned(kPageBytes) && bytes % kPageBytes == 0 && in_reach(gpa, bytes));
-    HV_ASSERT(access != Access::None);
-    u64 const end = gpa.raw + bytes;
-    for (u64 at = gpa.raw; at < end;) {
-        Walk const w = walk(Gpa{at});
-        if (!w.mapped()) {
-            return Err{NestedError::NotMapped};
-        }
-        at = align_down(at, paging::entry_bytes(w.level)) + paging::entry_bytes(w.level);
-    }
-    if (bytes != 0 && !prepare_edges(gpa, Gpa{end})) {
-        return Err{NestedError::OutOfFrames};
-    }
-    for (u64 at = gpa.raw; at < end;) {
-        Walk const w = walk(Gpa{at});
-        u64& entry = *w.entry[w.level];
-        Access const lost =
-            static_cast<Access>(static_cast<u8>(Format::access(entry)) & ~static_cast<u8>(access));
-        generation_ += has(lost, Access::W | Access::X);
-        Store::store(entry, Format::with_access(entry, access));
-        at += paging::entry_bytes(w.level);
-    }
+Result<void, NestedError> NestedTable<Format, Store>::guard(Gpa page, Access allowed) {
+    HV_TRY(split(page, kPageBytes));
+    u64& entry = *walk(page).entry[0];
+    Access const rights = has(allowed, Access::R) ? allowed : Access::None;
+    u8 const lost = static_cast<u8>(Format::access(entry)) & ~static_cast<u8>(rights);
+    Store::store(entry, Format::guard(entry, rights));
+    generation_ += lost != 0;
     return {};
+}
+
+template <NestedFormat Format, class Store>
+bool NestedTable<Format, Store>::unguard(Gpa page) {
+    if (!in_reach(page, 1)) {
+        return false;
+    }
+    Walk const w = walk(page);
+    u64& entry = *w.entry[w.level];
+    if (w.level != 0 || !Format::guarded(entry)) {
+        return false;
+    }
+    Store::store(entry, Format::unguard(entry));
+    return true;
 }
 
 template <NestedFormat Format, class Store>
@@ -346,8 +344,7 @@ Result<NestedLeaf, NestedError> NestedTable<Format, Store>::lookup(Gpa gpa) cons
         return Err{NestedError::NotMapped};
     }
     u64 const bytes = paging::entry_bytes(w.level);
-    return NestedLeaf{Gpa{align_down(gpa.raw, bytes)}, Format::address(value),  bytes,
-                      Format::access(value),           Format::accessed(value), Format::dirty(value)};
+    return leaf_of(Gpa{align_down(gpa.raw, bytes)}, value, bytes);
 }
 
 /// Calls on_entry(guest address, entry, level) for every present entry, parents first.
@@ -390,8 +387,7 @@ template <NestedFormat Format, class Store>
 void NestedTable<Format, Store>::for_each(Visitor visitor, void* context) const {
     visit([&](Gpa gpa, u64 value, unsigned level) {
         if (Format::is_leaf(value, level)) {
-            visitor(context, {gpa, Format::address(value), paging::entry_bytes(level), Format::access(value),
-                              Format::accessed(value), Format::dirty(value)});
+            visitor(context, leaf_of(gpa, value, paging::entry_bytes(level)));
         }
     });
 }

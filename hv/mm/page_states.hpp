@@ -59,6 +59,7 @@ struct GuestBlock {
     u16 paged = 0;      ///< pages in state SmartPaged
     u16 mapped = 0;     ///< pages mapped by 4 KiB leaves; then a table for the block exists
     bool large = false; ///< mapped by a leaf of 2 MiB or 1 GiB
+    u16 guards = 0;     ///< of the mapped pages: those with a guard
 
     bool whole() const { return backed == kPagesPerLargePage; }
     /// Backed, not mapped, and no run: these pages will take single frames.

@@ -31,7 +31,7 @@ class PartitionMmio final : public MmioTarget {
 } // namespace
 
 void VirtualProcessor::on_nested_fault(Exit const& exit) {
-    mm::Touch const touch = guest_.memory().touch(exit.fault.gpa, exit.fault.access);
+    mm::Touch const touch = guest_.memory().touch(exit.fault.gpa);
     if (touch != mm::Touch::Mapped) [[unlikely]] {
         on_unbacked_page(exit.fault, touch);
     }
@@ -40,7 +40,8 @@ void VirtualProcessor::on_nested_fault(Exit const& exit) {
 /// Apart from the first touches, which are counted in instructions.
 [[gnu::noinline]] void VirtualProcessor::on_unbacked_page(NestedFaultExit const& fault, mm::Touch touch) {
     switch (touch) {
-    case mm::Touch::Mapped: return;
+    case mm::Touch::Mapped:
+    case mm::Touch::Guarded: return;
     case mm::Touch::Ballooned:
     case mm::Touch::SmartPaged:
         // The guest gave this page away and knows it. #GP is a fault that its own guarded accesses survive;

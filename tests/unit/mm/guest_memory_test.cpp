@@ -492,9 +492,9 @@ BOTH("a random life of two neighbours keeps every invariant") {
             return Gpa{page < 48 * 256 ? page * kPage : 4 * GiB + (page - 48 * 256) * kPage};
         };
         std::mt19937 random{99};
-        unsigned ok_count[6] = {}, refused_count[6] = {};
+        unsigned ok_count[7] = {}, refused_count[7] = {};
         for (int step = 0; step < 4000; ++step) {
-            unsigned const who = random() % 2, what = random() % 40;
+            unsigned const who = random() % 2, what = random() % 46;
             GuestMemory& memory = who != 0 ? *b.memory : *a.memory;
             Model& model = models[who];
             u64 const half = random() % 2 * 48 * 256;
@@ -549,6 +549,24 @@ BOTH("a random life of two neighbours keeps every invariant") {
             } else if (what < 39) {
                 op = 4;
                 done = memory.compact_block(gpa_of(first));
+            } else if (what < 45) {
+                op = 6;
+                // Guards come, change and go; a page keeps its bytes, and a touch knows what is denied.
+                for (u64 i = 0; i < std::min<u64>(count, 8); ++i) {
+                    Gpa const at = gpa_of(first + i);
+                    Access const rights = static_cast<Access>(random() % 8);
+                    if (random() % 3 == 0) {
+                        memory.unguard(at);
+                        REQUIRE_FALSE(memory.is_guarded(at));
+                    } else if (memory.guard(at, rights).ok()) {
+                        done = true;
+                        REQUIRE(model.page[first + i] == PageState::Backed);
+                        REQUIRE((memory.guarded(at) == rights || !has(rights, Access::R)));
+                        REQUIRE(memory.touch(at, Access::W) ==
+                                (has(memory.guarded(at), Access::W) ? Touch::Mapped : Touch::Guarded));
+                        REQUIRE(*memory.page(at).value() == model.value[first + i]);
+                    }
+                }
             } else if (random() % 8 == 0) {
                 op = 5;
                 done = memory.reset_for_restart().ok();
@@ -562,11 +580,12 @@ BOTH("a random life of two neighbours keeps every invariant") {
             }
         }
         REQUIRE(verdict(*m.frames, {a.memory, b.memory}) == "ok");
-        for (unsigned op = 0; op < 6; ++op) {
+        for (unsigned op = 0; op < 7; ++op) {
             CAPTURE(op);
             CHECK(ok_count[op] >= 3);
         }
         CHECK(refused_count[1] > 20);
+        CHECK(a->counters().dropped_guards + b->counters().dropped_guards > 100);
         CHECK(a.shared_allocations() == 0);
         CHECK(b.shared_allocations() == 0);
     }

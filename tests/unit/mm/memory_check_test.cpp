@@ -104,6 +104,26 @@ TEST_CASE("the check finds damage to the maps", "[mm][check]") {
         CHECK(bed.found() == Kind::MappedCount);
         REQUIRE(bed.a.map->try_join(Gpa{2 * MiB}));
     }
+    SECTION("a guard nobody counted") {
+        REQUIRE(bed.a.map->guard(Gpa{0x1000}, Access::RW).ok());
+        CHECK(bed.found() == Kind::GuardCount);
+        REQUIRE(bed.a.map->unguard(Gpa{0x1000}));
+    }
+    SECTION("a guard that vanished") {
+        REQUIRE(bed.a->guard(Gpa{0x1000}, Access::None).ok());
+        CHECK(bed.check().ok());
+        REQUIRE(bed.a.map->unguard(Gpa{0x1000}));
+        CHECK(bed.found() == Kind::GuardCount);
+        REQUIRE(bed.a.map->guard(Gpa{0x1000}, Access::RWX).ok());
+    }
+    SECTION("a page with less than all rights and no guard") {
+        Hpa const frame = bed.frame_of(bed.a, 0x1000);
+        REQUIRE(bed.a.map->unmap(Gpa{0x1000}, kPageBytes).ok());
+        REQUIRE(bed.a.map->map(Gpa{0x1000}, frame, kPageBytes, Access::RX).ok());
+        CHECK(bed.found() == Kind::GuardCount);
+        REQUIRE(bed.a.map->unmap(Gpa{0x1000}, kPageBytes).ok());
+        REQUIRE(bed.a.map->map(Gpa{0x1000}, frame, kPageBytes, Access::RWX).ok());
+    }
     SECTION("a leaf that vanished") {
         Hpa const frame = bed.frame_of(bed.a, 2 * MiB);
         REQUIRE(bed.a.map->unmap(Gpa{2 * MiB}, kLargePageBytes).ok());

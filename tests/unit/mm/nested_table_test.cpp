@@ -222,7 +222,8 @@ BOTH("join refuses a gap, another frame, other rights and a misaligned start") {
     REQUIRE(b.map.unmap(Gpa{0x7000}, kPageBytes).ok());
     REQUIRE(b.map.map(Gpa{0x7000}, Hpa{8 * MiB + 0x7000}, kPageBytes, Access::RX).ok());
     CHECK_FALSE(b.map.try_join(Gpa{0}));
-    REQUIRE(b.map.protect(Gpa{0x7000}, kPageBytes, kRwx).ok());
+    REQUIRE(b.map.unmap(Gpa{0x7000}, kPageBytes).ok());
+    REQUIRE(b.map.map(Gpa{0x7000}, Hpa{8 * MiB + 0x7000}, kPageBytes, kRwx).ok());
     CHECK(b.map.try_join(Gpa{0}));
     CHECK(b.at(0x7000) == kAll(8 * MiB + 0x7000));
     Bed<TestType> other;
@@ -329,25 +330,94 @@ BOTH("take tells of every leaf it removed, once and in order") {
     CHECK(b.at(0x3000) == kAll(0x3000));
 }
 
-BOTH("protect changes the range and nothing else, or nothing at all") {
+BOTH("a guard narrows one page for the processor and stays a leaf for us") {
+    Bed<TestType> b;
+    REQUIRE(b.map.map(Gpa{0}, Hpa{8 * GiB}, kHugePageBytes, kRwx).ok());
+    NestedCounts const before = b.map.counts();
+    std::vector<u64> const points{0, 0x0fff, 0x1000, 0x1fff, 0x2000, 2 * MiB, 1 * GiB - 1};
+    b.watched(points, false, [&] { REQUIRE(b.map.guard(Gpa{0x1000}, Access::R).ok()); });
+    CHECK((b.map.counts().leaves_4k == 512 && b.map.counts().leaves_2m == 511));
+    CHECK(b.at(0xfff) == kAll(8 * GiB));
+    CHECK(b.at(0x2000) == kAll(8 * GiB + 0x2000));
+    u64 const splits = b.map.counts().splits;
+    // Every set of rights, from every other; the marked leaf keeps its frame.
+    for (u8 from = 0; from < 8; ++from) {
+        for (u8 to = 0; to < 8; ++to) {
+            CAPTURE(+from, +to);
+            REQUIRE(b.map.guard(Gpa{0x1000}, static_cast<Access>(from)).ok());
+            u64 const generation = b.map.generation();
+            b.watched(points, false,
+                      [&] { REQUIRE(b.map.guard(Gpa{0x1000}, static_cast<Access>(to)).ok()); });
+            u8 const had = (from & 1) != 0 ? from : 0, has = (to & 1) != 0 ? to : 0;
+            auto const seen = b.at(0x1000);
+            CHECK(seen.has_value() == (has != 0));
+            CHECK((!seen || *seen == Translation{8 * GiB + 0x1000, has}));
+            CHECK((b.map.generation() > generation) == ((had & ~has) != 0));
+            NestedLeaf const leaf = b.map.lookup(Gpa{0x1234}).value();
+            CHECK((leaf.guarded && leaf.hpa == Hpa{8 * GiB + 0x1000} && leaf.bytes == kPageBytes));
+            CHECK(leaf.access == static_cast<Access>(has));
+        }
+    }
+    CHECK(b.map.counts().splits == splits);
+    // Without rights too it is mapped: not mapped over, not joined, taken with its frame.
+    REQUIRE(b.map.guard(Gpa{0x1000}, Access::None).ok());
+    CHECK(b.map.map(Gpa{0x1000}, Hpa{0}, kPageBytes, kRwx).error() == NestedError::AlreadyMapped);
+    CHECK_FALSE(b.map.try_join(Gpa{0}));
+    REQUIRE(b.map.guard(Gpa{0x1000}, kRwx).ok());
+    CHECK_FALSE(b.map.try_join(Gpa{0})); // open, but guarded
+    SECTION("unguarded and joined, everything is as before") {
+        CHECK_FALSE(b.map.unguard(Gpa{0x2000}));
+        CHECK_FALSE(b.map.unguard(Gpa{4 * MiB}));
+        CHECK_FALSE(b.map.unguard(Gpa{2 * GiB}));
+        CHECK_FALSE(b.map.unguard(Gpa{~0ull}));
+        u64 const generation = b.map.generation();
+        b.watched(points, false, [&] { REQUIRE(b.map.unguard(Gpa{0x1000})); });
+        CHECK(b.map.generation() == generation);
+        CHECK_FALSE(b.map.unguard(Gpa{0x1000}));
+        REQUIRE(b.map.try_join(Gpa{0}));
+        REQUIRE(b.map.try_join(Gpa{0}));
+        CHECK(b.map.counts().leaves_1g == 1);
+        CHECK(b.map.counts().table_frames == before.table_frames);
+        CHECK(b.at(0x1000) == kAll(8 * GiB + 0x1000));
+    }
+    SECTION("taken, it is told of with its frame and gone") {
+        REQUIRE(b.map.guard(Gpa{0x1000}, Access::None).ok());
+        std::vector<NestedLeaf> seen;
+        auto const note = [](void* c, NestedLeaf const& leaf) {
+            static_cast<std::vector<NestedLeaf>*>(c)->push_back(leaf);
+        };
+        REQUIRE(b.map.take(Gpa{0x1000}, kPageBytes, note, &seen).ok());
+        REQUIRE(seen.size() == 1);
+        CHECK((seen[0].guarded && seen[0].hpa == Hpa{8 * GiB + 0x1000} && seen[0].access == Access::None));
+        CHECK_FALSE(b.map.lookup(Gpa{0x1000}).ok());
+        REQUIRE(b.map.map(Gpa{0x1000}, Hpa{0x7000}, kPageBytes, kRwx).ok());
+        CHECK_FALSE(b.map.lookup(Gpa{0x1000}).value().guarded);
+    }
+}
+
+BOTH("a whole table of guarded pages that look alike is not joined") {
     Bed<TestType> b;
     REQUIRE(b.map.map(Gpa{0}, Hpa{8 * GiB}, kLargePageBytes, kRwx).ok());
-    REQUIRE(b.map.map(Gpa{2 * MiB}, Hpa{10 * MiB}, kLargePageBytes, kRwx).ok());
-    u64 const generation = b.map.generation();
-    std::vector<u64> const points{0, 0x0fff, 0x1000, 2 * MiB, 2 * MiB + 0x2fff, 2 * MiB + 0x3000};
-    b.watched(points, false, [&] { REQUIRE(b.map.protect(Gpa{0x1000}, 2 * MiB + 0x2000, Access::R).ok()); });
-    CHECK(b.at(0) == kAll(8 * GiB));
-    CHECK(b.at(0x1000) == Translation{8 * GiB + 0x1000, 1});
-    CHECK(b.at(2 * MiB + 0x2000) == Translation{10 * MiB + 0x2000, 1});
-    CHECK(b.at(2 * MiB + 0x3000) == kAll(10 * MiB + 0x3000));
-    CHECK(b.map.generation() > generation);
-    u64 const narrowed = b.map.generation();
-    REQUIRE(b.map.protect(Gpa{0x1000}, kPageBytes, kRwx).ok());
-    CHECK(b.map.generation() == narrowed); // only widened
-    auto const r = b.map.protect(Gpa{2 * MiB}, 3 * MiB, Access::RW);
-    REQUIRE_FALSE(r.ok());
-    CHECK(r.error() == NestedError::NotMapped);
-    CHECK(b.at(2 * MiB + 0x3000) == kAll(10 * MiB + 0x3000));
+    for (u64 gpa = 0; gpa < kLargePageBytes; gpa += kPageBytes) {
+        REQUIRE(b.map.guard(Gpa{gpa}, Access::None).ok());
+    }
+    CHECK_FALSE(b.map.try_join(Gpa{0}));
+    u64 leaves = 0;
+    b.map.for_each([](void* n, NestedLeaf const& leaf) { *static_cast<u64*>(n) += leaf.guarded; }, &leaves);
+    CHECK(leaves == 512);
+    REQUIRE(b.map.unmap(Gpa{0}, kLargePageBytes).ok());
+    CHECK(b.frames.live() == 1);
+}
+
+BOTH("a guard without a table frame, or where nothing is, changes nothing") {
+    Bed<TestType> b{3};
+    CHECK(b.map.guard(Gpa{0}, Access::R).error() == NestedError::NotMapped);
+    CHECK(b.map.guard(Gpa{1ull << 48}, Access::R).error() == NestedError::NotMapped);
+    REQUIRE(b.map.map(Gpa{0}, Hpa{5 * GiB}, kHugePageBytes, kRwx).ok());
+    CHECK(b.map.guard(Gpa{0}, Access::None).error() == NestedError::OutOfFrames); // needs two, has one
+    CHECK(b.map.counts().leaves_1g == 1);
+    CHECK(b.frames.live() == 2);
+    CHECK(b.at(0) == kAll(5 * GiB));
 }
 
 BOTH("visiting reports each leaf and each table frame once, in order") {
@@ -392,15 +462,18 @@ BOTH("the object lives in frames of its source and gives all of them back") {
 BOTH("a random life agrees with a plain array") {
     constexpr u64 kPages = (1 * GiB + 16 * MiB) / kPageBytes;
     Bed<TestType> b{40};
-    std::vector<u64> model(kPages, 0); // page address | access, 0 = not mapped
+    constexpr u64 kGuarded = 8;
+    std::vector<u64> model(kPages, 0); // page address | kGuarded | access, 0 = not mapped
+    std::set<u64> guarded;
     std::mt19937_64 random{2024};
     auto const check = [&] {
         std::vector<u64> seen(kPages, 0);
         b.map.for_each(
             [](void* c, NestedLeaf const& l) {
                 for (u64 i = 0; i < l.bytes / kPageBytes; ++i) {
-                    (*static_cast<std::vector<u64>*>(c))[l.gpa.pfn() + i] =
-                        (l.hpa.raw + i * kPageBytes) | static_cast<u64>(l.access);
+                    (*static_cast<std::vector<u64>*>(c))[l.gpa.pfn() + i] = (l.hpa.raw + i * kPageBytes) |
+                                                                            static_cast<u64>(l.access) |
+                                                                            (l.guarded ? kGuarded : 0);
                 }
             },
             &seen);
@@ -412,8 +485,8 @@ BOTH("a random life agrees with a plain array") {
         u64 const base = random() % 3 == 0 ? 0 : random() % 2 ? kHugePageBytes - 8 * MiB : random() % GiB;
         return align_down(base + random() % (16 * MiB), align);
     };
-    unsigned refused = 0, done = 0, joins = 0;
-    for (int step = 0; step < 3000; ++step) {
+    unsigned refused = 0, done = 0, joins = 0, guards = 0;
+    for (int step = 0; step < 6000; ++step) {
         b.frames.limit = random() % 4 == 0 ? b.frames.live() + random() % 3 : 40;
         u64 const size = std::array{kPageBytes, kPageBytes, kLargePageBytes,
                                     kHugePageBytes}[random() % (step % 100 < 50 ? 3 : 4)];
@@ -439,18 +512,30 @@ BOTH("a random life agrees with a plain array") {
             ok = b.map.unmap(Gpa{gpa}, count * kPageBytes).ok();
             if (ok) {
                 std::fill_n(model.begin() + static_cast<s64>(gpa / kPageBytes), count, 0);
+                guarded.erase(guarded.lower_bound(gpa), guarded.lower_bound(gpa + count * kPageBytes));
             }
             break;
         }
         case 4: {
-            u64 const gpa = pick(kPageBytes), page = gpa / kPageBytes;
-            u64 const count = std::min<u64>(1 + random() % 600, kPages - page);
-            Access const a = random() % 2 ? Access::RWX : Access::RX;
-            bool const all = std::all_of(&model[page], &model[page] + count, [](u64 e) { return e != 0; });
-            ok = b.map.protect(Gpa{gpa}, count * kPageBytes, a).ok();
-            REQUIRE((all || !ok));
-            for (u64 i = 0; ok && i < count; ++i) {
-                model[page + i] = align_down(model[page + i], kPageBytes) | static_cast<u64>(a);
+            bool const end = random() % 2 == 0;
+            u64 gpa = end && !guarded.empty() ? *guarded.begin() : pick(kPageBytes);
+            for (int tries = 0; !end && tries < 20 && model[gpa / kPageBytes] == 0; ++tries) {
+                gpa = pick(kPageBytes);
+            }
+            u64& page = model[gpa / kPageBytes];
+            if (end) {
+                ok = b.map.unguard(Gpa{gpa});
+                page = ok ? align_down(page, kPageBytes) | 7 : page;
+                REQUIRE(ok == (guarded.erase(gpa) != 0));
+                break;
+            }
+            u64 const rights = random() % 8;
+            ok = b.map.guard(Gpa{gpa}, static_cast<Access>(rights)).ok();
+            REQUIRE((page != 0 || !ok));
+            if (ok) {
+                page = align_down(page, kPageBytes) | kGuarded | ((rights & 1) != 0 ? rights : 0);
+                guarded.insert(gpa);
+                ++guards;
             }
             break;
         }
@@ -464,7 +549,9 @@ BOTH("a random life agrees with a plain array") {
         for (int i = 0; i < 20; ++i) {
             u64 const gpa = pick(kPageBytes);
             auto const seen = b.at(gpa);
-            REQUIRE((seen ? seen->page | seen->access : 0) == model[gpa / kPageBytes]);
+            u64 const expected = model[gpa / kPageBytes];
+            REQUIRE((seen ? seen->page | seen->access : 0) ==
+                    ((expected & 7) != 0 ? expected & ~kGuarded : 0));
         }
         if (step % 25 == 0) {
             check();
@@ -474,6 +561,7 @@ BOTH("a random life agrees with a plain array") {
     CHECK(done > 300);
     CHECK(refused > 100);
     CHECK(joins > 3);
+    CHECK(guards > 50);
     b.frames.limit = 40;
     REQUIRE(b.map.unmap(Gpa{0}, kPages * kPageBytes).ok());
     CHECK(b.frames.live() == 1);
