@@ -18,7 +18,7 @@
 #pragma once
 #include "hv/core/cpu_view.hpp"
 #include "hv/core/decode/step_instruction.hpp"
-#include "hv/core/guest_fault.hpp"
+#include "hv/core/guest_access.hpp"
 #include <optional>
 
 namespace hv {
@@ -58,7 +58,9 @@ struct StepPlan {
         RunTo,
         /// emulate_step().
         Emulate,
-        /// step_once(), and if the instruction has completed (SingleStep and no event waiting) finish_step().
+        /// step_once(), and finish_step() when the instruction has completed, be that reported as SingleStep
+        /// with no
+        /// event waiting or as #DB: by then RFLAGS.TF is again what the backend found before the step.
         Fix,
     } kind = Kind::Native;
 
@@ -71,7 +73,7 @@ struct StepPlan {
     /// Run with exceptions intercepted and no breakpoint.
     bool reachable = true;
 
-    decode::StepInstruction instruction; ///< Emulate, Fix
+    decode::StepInstruction instruction = {}; ///< Emulate, Fix
     /// Fix: RFLAGS.TF that the guest owns, before the instruction (PUSHF) or in the image it loads (POPF,
     /// IRET).
     bool guest_trap_flag = false;
@@ -91,11 +93,11 @@ struct EmulatedStep {
     /// Keep them held until then (the next step, or one before continuing).
     bool interrupt_shadow = false;
 };
-/// Carries out an Emulate plan. Registers change only if it succeeds (a descriptor's accessed bit may be set
-/// before).
-/// @return or the fault to inject, RIP being on the instruction; Memory: step natively.
-/// Source: Intel SDM vol 2, "MOV", "POP", "STI", "INT n"; vol 3A, "Segment Descriptors".
-Result<EmulatedStep, EmulationFailure> emulate_step(CpuView&, GuestAccess&, SystemView&, StepPlan const&);
+/// Carries out an Emulate plan. Registers change only if it succeeds.
+/// @return nothing if it would fault, or needs memory that only the hardware can explain: step_once() then,
+/// which makes the processor raise just the right fault. Source: Intel SDM vol 2, "MOV", "POP", "STI", "INT
+/// n"; vol 3A, "Segment Descriptors".
+std::optional<EmulatedStep> emulate_step(CpuView&, GuestAccess&, SystemView&, StepPlan const&);
 
 /// After a Fix plan's instruction has completed: takes TF out of the image that PUSHF stored, or makes
 /// RFLAGS.TF what POPF or IRET loaded.

@@ -23,7 +23,8 @@ struct StepInstruction {
     u8 length = 0;
     u8 operand_bytes = 0; ///< of the image, the popped slot, or the return address: 2, 4 or 8
     u8 vector = 0;
-    /// MovToStackSegment: where the selector is.
+    bool int_n = false; ///< INT n proper, the only one that virtual-8086 mode may refuse or redirect
+    /// MovToStackSegment, PopStackSegment: where the selector is.
     bool from_memory = false;
     bool stack_operand = false; ///< the memory operand is in SS: a fault there is #SS
     u64 linear = 0;
@@ -31,6 +32,6 @@ struct StepInstruction {
 };
 
 /// Tells what @p code starts with. Ordinary ones take some 50 instructions and no decoder. What would raise
-/// #UD, or #GP for its memory operand, is Ordinary.
+/// #UD, or #GP or #SS for its memory operand, is Ordinary.
 StepInstruction step_instruction(CpuView&, Code const&);
 } // namespace hv::decode
