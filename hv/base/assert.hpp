@@ -3,14 +3,17 @@
 #pragma once
 
 namespace hv {
-/// Prints the message with a symbolised trace and stops the machine (hv/init/panic.cpp), or aborts a hosted
-/// program. Any context; never returns, takes no locks.
-[[noreturn]] void assertion_failed(char const* expression, char const* file, unsigned line);
-
-/// The same for states that cannot be written as an expression.
-[[noreturn]] void panic(char const* message);
+/// Prints the message with a symbolised trace and stops the machine (hv/init/cpu/panic.cpp), or aborts a
+/// hosted program. Any context; never returns, takes no locks.
+[[noreturn, gnu::cold]] void panic(char const* message);
 } // namespace hv
 
-/// Checks a condition that only a bug of ours can break. Never use it on a value a guest can choose.
+#define HV_TEXT(token) HV_TEXT_OF(token)
+#define HV_TEXT_OF(token) #token
+
+/// Checks a condition that only a bug of ours can break. Never use it on a value a guest can choose. Place
+/// and condition are one text: every check pays for the code that hands it over.
 #define HV_ASSERT(condition)                                                                                 \
-    (__builtin_expect(!(condition), 0) ? ::hv::assertion_failed(#condition, __FILE__, __LINE__) : (void)0)
+    (__builtin_expect(!(condition), 0)                                                                       \
+         ? ::hv::panic(__FILE__ ":" HV_TEXT(__LINE__) ": assertion failed: " #condition)                     \
+         : (void)0)

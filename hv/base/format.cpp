@@ -43,32 +43,34 @@ void put_padded(TextBuffer& out, std::string_view text, Spec spec, bool negative
     }
 }
 
-void put_argument(TextBuffer& out, FormatArg const& arg, Spec spec) {
-    switch (arg.kind) {
-    case FormatArg::Kind::Text: put_padded(out, arg.string, spec, false); return;
-    case FormatArg::Kind::Char: {
-        char const c = static_cast<char>(arg.number);
-        put_padded(out, {&c, 1}, spec, false);
-        return;
-    }
-    default: break;
-    }
-    bool const negative =
-        arg.kind == FormatArg::Kind::Signed && !spec.hex && static_cast<s64>(arg.number) < 0;
-    u64 value = negative ? ~arg.number + 1 : arg.number;
-    u32 const radix = spec.hex ? 16 : 10;
+void put_argument(TextBuffer& out, u8 kind, u64 word, Spec spec) {
     char digits[20];
-    u32 first = sizeof digits;
-    do {
-        digits[--first] = "0123456789abcdef"[value % radix];
-        value /= radix;
-    } while (value != 0);
-    put_padded(out, {digits + first, sizeof digits - first}, spec, negative);
+    std::string_view text;
+    bool negative = false;
+    switch (kind) {
+    case FormatArgs::Text: text = *reinterpret_cast<std::string_view const*>(word); break;
+    case FormatArgs::CText: text = reinterpret_cast<char const*>(word); break;
+    case FormatArgs::Boolean: text = word != 0 ? "true" : "false"; break;
+    case FormatArgs::Char:
+        digits[0] = static_cast<char>(word);
+        text = {digits, 1};
+        break;
+    default:
+        negative = kind == FormatArgs::Signed && !spec.hex && static_cast<s64>(word) < 0;
+        u64 value = negative ? ~word + 1 : word;
+        u32 const radix = spec.hex ? 16 : 10;
+        u32 first = sizeof digits;
+        do {
+            digits[--first] = "0123456789abcdef"[value % radix];
+            value /= radix;
+        } while (value != 0);
+        text = {digits + first, sizeof digits - first};
+    }
+    put_padded(out, text, spec, negative);
 }
 } // namespace
 
-void format_to(TextBuffer& out, std::string_view pattern, std::span<FormatArg const> args) {
-    usize next = 0;
+void format_to(TextBuffer& out, std::string_view pattern, FormatArgs args) {
     for (usize i = 0; i < pattern.size(); ++i) {
         if (pattern[i] != '{') {
             out.put(pattern[i]);
@@ -84,8 +86,9 @@ void format_to(TextBuffer& out, std::string_view pattern, std::span<FormatArg co
             ++end;
         }
         Spec const spec = parse_spec(pattern.substr(i + 1, end - i - 1));
-        if (next < args.size()) {
-            put_argument(out, args[next++], spec);
+        if (u8 const kind = args.kinds & 0xf; kind != FormatArgs::None) {
+            put_argument(out, kind, *args.words++, spec);
+            args.kinds >>= 4;
         } else {
             out.put("{?}");
         }

@@ -10,24 +10,20 @@ enum class LogLevel : u8 { Debug, Info, Warning, Error };
 /// program prints warnings and errors to stderr. Any context, must not allocate.
 void log_line(LogLevel level, std::string_view line);
 
+/// Formats one line of at most 240 characters and gives it to log_line().
+[[gnu::cold]] void log_formatted(LogLevel level, std::string_view pattern, FormatArgs args);
+
 template <class... Args>
-void log(LogLevel level, std::string_view pattern, Args const&... args) {
-    char space[240];
-    TextBuffer text{space};
-    format(text, pattern, args...);
-    log_line(level, text.text());
+[[gnu::always_inline]] inline void log_info(std::string_view pattern, Args const&... args) {
+    log_formatted(LogLevel::Info, pattern, FormatPack{args...});
 }
 template <class... Args>
-void log_info(std::string_view pattern, Args const&... args) {
-    log(LogLevel::Info, pattern, args...);
+[[gnu::always_inline]] inline void log_warning(std::string_view pattern, Args const&... args) {
+    log_formatted(LogLevel::Warning, pattern, FormatPack{args...});
 }
 template <class... Args>
-void log_warning(std::string_view pattern, Args const&... args) {
-    log(LogLevel::Warning, pattern, args...);
-}
-template <class... Args>
-void log_error(std::string_view pattern, Args const&... args) {
-    log(LogLevel::Error, pattern, args...);
+[[gnu::always_inline]] inline void log_error(std::string_view pattern, Args const&... args) {
+    log_formatted(LogLevel::Error, pattern, FormatPack{args...});
 }
 
 /// Lets at most `burst` events through for its whole life, then none: what a guest can trigger is told a few

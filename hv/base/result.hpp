@@ -15,63 +15,85 @@ struct Err {
 template <class E>
 Err(E) -> Err<E>;
 
+namespace detail {
+/// What a Result is made of. Trivial for trivial values, so that a small one comes back in registers.
+template <class T, class E,
+          bool Trivial = std::is_trivially_copyable_v<T>&& std::is_trivially_destructible_v<T>>
+struct ResultStorage {
+    bool ok;
+    union {
+        T value;
+        E error;
+    };
+    constexpr ResultStorage(T v) : ok{true}, value{std::move(v)} {}
+    constexpr ResultStorage(Err<E> e) : ok{false}, error{e.error} {}
+};
+
+template <class T, class E>
+struct ResultStorage<T, E, false> {
+    bool ok;
+    union {
+        T value;
+        E error;
+    };
+    constexpr ResultStorage(T v) : ok{true}, value{std::move(v)} {}
+    constexpr ResultStorage(Err<E> e) : ok{false}, error{e.error} {}
+    ResultStorage(ResultStorage&& o) noexcept : ok{o.ok} {
+        if (ok) {
+            new (&value) T(std::move(o.value));
+        } else {
+            new (&error) E(o.error);
+        }
+    }
+    ResultStorage(ResultStorage const& o) : ok{o.ok} {
+        if (ok) {
+            new (&value) T(o.value);
+        } else {
+            new (&error) E(o.error);
+        }
+    }
+    ResultStorage& operator=(ResultStorage const&) = delete;
+    constexpr ~ResultStorage() {
+        if (ok) {
+            value.~T();
+        }
+    }
+};
+} // namespace detail
+
 /// A value, or the small enum that says why there is none.
 template <class T, class E>
 class [[nodiscard]] Result {
     static_assert(std::is_trivially_copyable_v<E>);
 
   public:
-    constexpr Result(T value) : ok_{true}, value_{std::move(value)} {}
+    constexpr Result(T value) : is_{std::move(value)} {}
     template <class F>
     requires std::is_convertible_v<F, E>
-    constexpr Result(Err<F> e) : ok_{false}, error_{static_cast<E>(e.error)} {}
-    Result(Result&& o) noexcept : ok_{o.ok_} {
-        if (ok_) {
-            new (&value_) T(std::move(o.value_));
-        } else {
-            new (&error_) E(o.error_);
-        }
-    }
-    Result(Result const& o) : ok_{o.ok_} {
-        if (ok_) {
-            new (&value_) T(o.value_);
-        } else {
-            new (&error_) E(o.error_);
-        }
-    }
-    Result& operator=(Result const&) = delete;
-    constexpr ~Result() {
-        if (ok_) {
-            value_.~T();
-        }
-    }
+    constexpr Result(Err<F> e) : is_{Err<E>{static_cast<E>(e.error)}} {}
 
-    constexpr bool ok() const { return ok_; }
-    constexpr explicit operator bool() const { return ok_; }
+    constexpr bool ok() const { return is_.ok; }
+    constexpr explicit operator bool() const { return is_.ok; }
     constexpr T& value() {
-        HV_ASSERT(ok_);
-        return value_;
+        HV_ASSERT(is_.ok);
+        return is_.value;
     }
     constexpr T const& value() const {
-        HV_ASSERT(ok_);
-        return value_;
+        HV_ASSERT(is_.ok);
+        return is_.value;
     }
     constexpr T take() {
-        HV_ASSERT(ok_);
-        return std::move(value_);
+        HV_ASSERT(is_.ok);
+        return std::move(is_.value);
     }
     constexpr E error() const {
-        HV_ASSERT(!ok_);
-        return error_;
+        HV_ASSERT(!is_.ok);
+        return is_.error;
     }
-    constexpr T value_or(T other) const { return ok_ ? value_ : other; }
+    constexpr T value_or(T other) const { return is_.ok ? is_.value : other; }
 
   private:
-    bool ok_;
-    union {
-        T value_;
-        E error_;
-    };
+    detail::ResultStorage<T, E> is_;
 };
 
 template <class E>

@@ -13,11 +13,14 @@ struct Line {
     TextBuffer text{space};
     Answer& answer;
     explicit Line(Answer& a) : answer{a} {}
+    void say_formatted(std::string_view pattern, FormatArgs args) {
+        text.clear();
+        format_to(text, pattern, args);
+        answer.line(text.text());
+    }
     template <class... Args>
     void say(std::string_view pattern, Args const&... args) {
-        text.clear();
-        format(text, pattern, args...);
-        answer.line(text.text());
+        say_formatted(pattern, FormatPack{args...});
     }
 };
 

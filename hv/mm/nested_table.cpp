@@ -1,12 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two nested tables that the backends use.
+// The nested table that both backends use.
 #include "hv/mm/nested_table_body.hpp"
 
 namespace hv::mm {
-template class NestedTable<EptFormat>;
-template class NestedTable<NptFormat>;
-template NestedMap* create_nested_table<EptFormat>(HostFrames&);
-template NestedMap* create_nested_table<NptFormat>(HostFrames&);
-template void destroy_nested_table<EptFormat>(NestedMap*, HostFrames&);
-template void destroy_nested_table<NptFormat>(NestedMap*, HostFrames&);
+template class NestedTable<>;
+
+NestedMap* create_nested_table(NestedFormat const& format, HostFrames& frames) {
+    static_assert(sizeof(NestedTable<>) <= kPageBytes);
+    void* const home = frames.allocate();
+    if (home == nullptr) {
+        return nullptr;
+    }
+    auto* const table = new (home) NestedTable<>{format, frames};
+    if (!table->valid()) {
+        table->~NestedTable();
+        frames.free(home);
+        return nullptr;
+    }
+    return table;
+}
+
+void destroy_nested_table(NestedMap* map, HostFrames& frames) {
+    if (map != nullptr) {
+        auto* const table = static_cast<NestedTable<>*>(map);
+        table->~NestedTable();
+        frames.free(table);
+    }
+}
 } // namespace hv::mm

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Four-level second-level tables over a format policy. The only walker there is, for EPT and NPT alike.
+// Four-level second-level tables in a format that is data. The only walker there is, for EPT and NPT alike.
 //
 //   root (3) ─ 512 GiB ─► table (2) ─ 1 GiB ─► table (1) ─ 2 MiB ─► table (0) ─ 4 KiB
 //                            └ leaf 1 GiB         └ leaf 2 MiB         └ leaf
@@ -24,12 +24,12 @@ struct PlainStore {
 /// Single-owner: calls come from the CPU that runs the partition's one virtual processor, between its runs. A
 /// table is linked only when complete and unlinked before it is freed, so an interrupted change never shows a
 /// wrong translation; freed tables may linger in paging-structure caches until the generation is honoured.
-template <NestedFormat Format, class Store = PlainStore>
+template <class Store = PlainStore>
 class NestedTable final : public NestedMap {
   public:
     /// Takes the root frame; valid() tells whether there was one. @p frames must outlive the table and map
     /// RAM linearly.
-    explicit NestedTable(HostFrames& frames) : frames_{frames} {
+    NestedTable(NestedFormat const& format, HostFrames& frames) : format_{format}, frames_{frames} {
         root_ = static_cast<u64*>(frames.allocate());
         if (root_ != nullptr) {
             root_address_ = frames.physical(root_);
@@ -64,32 +64,34 @@ class NestedTable final : public NestedMap {
   private:
     static constexpr unsigned kTop = paging::kTopLevel;
     static constexpr u64 kLimit = 1ull << 48; ///< guest-physical addresses that four levels reach
-    static constexpr u64 kCountOne = Format::kCountMask & (0 - Format::kCountMask);
+    static constexpr u64 kCountOne = NestedFormat::kCountMask & (0 - NestedFormat::kCountMask);
     static constexpr unsigned kSpareTables = 4;
-    static_assert(std::popcount(Format::kCountMask) == 10); // 0 … 512
+    static_assert(std::popcount(NestedFormat::kCountMask) == 10); // 0 … 512
 
     /// The entries passed on the way to a leaf or a hole: entry[level] … entry[kTop].
     struct Walk {
         u64* entry[kTop + 1];
         unsigned level; ///< of the leaf or the entry that is not present
-        bool mapped() const { return Format::present(*entry[level]); }
+        bool mapped() const { return NestedFormat::present(*entry[level]); }
     };
     static unsigned level_of(u64 bytes) {
         HV_ASSERT(bytes == kPageBytes || bytes == kLargePageBytes || bytes == kHugePageBytes);
         return bytes == kPageBytes ? 0 : bytes == kLargePageBytes ? 1 : 2;
     }
     static bool in_reach(Gpa gpa, u64 bytes) { return gpa.raw < kLimit && bytes <= kLimit - gpa.raw; }
-    static NestedLeaf leaf_of(Gpa gpa, u64 entry, u64 bytes) {
+    NestedLeaf leaf_of(Gpa gpa, u64 entry, u64 bytes) const {
         return {gpa,
-                Format::address(entry),
+                NestedFormat::address(entry),
                 bytes,
-                Format::access(entry),
-                Format::accessed(entry),
-                Format::dirty(entry),
-                Format::guarded(entry)};
+                format_.access(entry),
+                format_.accessed(entry),
+                format_.dirty(entry),
+                NestedFormat::guarded(entry)};
     }
-    static u64 used(u64 entry) { return (entry & Format::kCountMask) / kCountOne; }
-    u64* table_at(u64 entry) const { return reinterpret_cast<u64*>(Format::address(entry).raw + distance_); }
+    static u64 used(u64 entry) { return (entry & NestedFormat::kCountMask) / kCountOne; }
+    u64* table_at(u64 entry) const {
+        return reinterpret_cast<u64*>(NestedFormat::address(entry).raw + distance_);
+    }
     u64& leaf_count(unsigned level) {
         return level == 0 ? counts_.leaves_4k : level == 1 ? counts_.leaves_2m : counts_.leaves_1g;
     }
@@ -99,6 +101,7 @@ class NestedTable final : public NestedMap {
     void drop_reserved();
     u64* new_table();
     void free_table(u64* table);
+    void free_with_all_below(u64* table, unsigned level);
     unsigned tables_to_split(Gpa at) const;
     bool prepare_edges(Gpa begin, Gpa end);
     void split_leaf(Walk const&);
@@ -108,6 +111,7 @@ class NestedTable final : public NestedMap {
     template <class F>
     void visit(F&& on_entry) const;
 
+    NestedFormat const format_;
     HostFrames& frames_;
     u64* root_ = nullptr;
     Hpa root_address_;
@@ -120,13 +124,10 @@ class NestedTable final : public NestedMap {
 
 /// Builds a table object and its root, each in a frame of @p frames (what NestedMap objects are made of needs
 /// no heap). Null when there are not enough frames.
-template <NestedFormat Format>
-NestedMap* create_nested_table(HostFrames& frames);
-/// Ends what create_nested_table() built; its tables go back to where they came from, its leaves' frames stay
-/// their owner's.
-template <NestedFormat Format>
+NestedMap* create_nested_table(NestedFormat const& format, HostFrames& frames);
+/// Ends what create_nested_table() built, if anything; its tables go back to where they came from, its
+/// leaves' frames stay their owner's.
 void destroy_nested_table(NestedMap* map, HostFrames& frames);
 
-extern template class NestedTable<EptFormat>;
-extern template class NestedTable<NptFormat>;
+extern template class NestedTable<>;
 } // namespace hv::mm

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// Member functions of NestedTable. Included by nested_table.cpp, which instantiates both formats, and by
-// tests that bring a store of their own.
+// Member functions of NestedTable. Included by nested_table.cpp and by tests that bring a store of their own.
 #pragma once
 #include "hv/mm/nested_table.hpp"
 #include <algorithm>
 
 namespace hv::mm {
-template <NestedFormat Format, class Store>
-NestedTable<Format, Store>::~NestedTable() {
-    if (root_ == nullptr) {
-        return;
+template <class Store>
+NestedTable<Store>::~NestedTable() {
+    if (root_ != nullptr) {
+        free_with_all_below(root_, kTop);
     }
-    auto const free_below = [this](u64* table, unsigned level, auto& self) -> void {
-        for (unsigned i = 0; level != 0 && i < paging::kEntries; ++i) {
-            if (Format::present(table[i]) && !Format::is_leaf(table[i], level)) {
-                self(table_at(table[i]), level - 1, self);
-            }
+}
+
+template <class Store>
+void NestedTable<Store>::free_with_all_below(u64* table, unsigned level) {
+    for (unsigned i = 0; level != 0 && i < paging::kEntries; ++i) {
+        if (NestedFormat::present(table[i]) && !NestedFormat::is_leaf(table[i], level)) {
+            free_with_all_below(table_at(table[i]), level - 1);
         }
-        frames_.free(table);
-    };
-    free_below(root_, kTop, free_below);
+    }
+    frames_.free(table);
 }
 
 /// Down to the entry that is a leaf, is not present, or lies at @p stop_level.
-template <NestedFormat Format, class Store>
-auto NestedTable<Format, Store>::walk(Gpa gpa, unsigned stop_level) const -> Walk {
+template <class Store>
+auto NestedTable<Store>::walk(Gpa gpa, unsigned stop_level) const -> Walk {
     Walk w;
     u64* table = root_;
     for (unsigned level = kTop;; --level) {
@@ -32,15 +32,15 @@ auto NestedTable<Format, Store>::walk(Gpa gpa, unsigned stop_level) const -> Wal
         w.entry[level] = entry;
         w.level = level;
         u64 const value = *entry;
-        if (level == stop_level || !Format::present(value) || Format::is_leaf(value, level)) {
+        if (level == stop_level || !NestedFormat::present(value) || NestedFormat::is_leaf(value, level)) {
             return w;
         }
         table = table_at(value);
     }
 }
 
-template <NestedFormat Format, class Store>
-Result<void, NestedError> NestedTable<Format, Store>::map(Gpa gpa, Hpa hpa, u64 bytes, Access access) {
+template <class Store>
+Result<void, NestedError> NestedTable<Store>::map(Gpa gpa, Hpa hpa, u64 bytes, Access access) {
     unsigned const level = level_of(bytes);
     HV_ASSERT(gpa.aligned(bytes) && hpa.aligned(bytes) && in_reach(gpa, bytes) && access != Access::None);
     Walk const w = walk(gpa, level);
@@ -48,7 +48,7 @@ Result<void, NestedError> NestedTable<Format, Store>::map(Gpa gpa, Hpa hpa, u64 
         return Err{
             NestedError::AlreadyMapped}; // a leaf above, the leaf itself, or a table (never empty) below
     }
-    u64 const leaf = Format::leaf(hpa, level, access);
+    u64 const leaf = format_.leaf(hpa, level, access);
     if (w.level != level) {
         return map_with_new_tables(w, gpa, leaf, level);
     }
@@ -59,9 +59,9 @@ Result<void, NestedError> NestedTable<Format, Store>::map(Gpa gpa, Hpa hpa, u64 
 }
 
 /// Builds the missing tables from the leaf upwards and links them with one write.
-template <NestedFormat Format, class Store>
-Result<void, NestedError> NestedTable<Format, Store>::map_with_new_tables(Walk const& w, Gpa gpa, u64 leaf,
-                                                                          unsigned level) {
+template <class Store>
+Result<void, NestedError> NestedTable<Store>::map_with_new_tables(Walk const& w, Gpa gpa, u64 leaf,
+                                                                  unsigned level) {
     if (!reserve_tables(w.level - level)) {
         return Err{NestedError::OutOfFrames};
     }
@@ -69,7 +69,7 @@ Result<void, NestedError> NestedTable<Format, Store>::map_with_new_tables(Walk c
     for (unsigned l = level; l < w.level; ++l) {
         u64* const table = new_table();
         Store::store(table[paging::entry_index(gpa.raw, l)], entry);
-        entry = Format::table(Hpa{reinterpret_cast<u64>(table) - distance_}) + kCountOne;
+        entry = format_.table(Hpa{reinterpret_cast<u64>(table) - distance_}) + kCountOne;
     }
     Store::store(*w.entry[w.level], entry);
     if (w.level != kTop) {
@@ -80,8 +80,8 @@ Result<void, NestedError> NestedTable<Format, Store>::map_with_new_tables(Walk c
 }
 
 /// Makes sure that the next @p count calls of new_table() cannot fail.
-template <NestedFormat Format, class Store>
-bool NestedTable<Format, Store>::reserve_tables(unsigned count) {
+template <class Store>
+bool NestedTable<Store>::reserve_tables(unsigned count) {
     HV_ASSERT(count <= kSpareTables);
     while (spares_ < count) {
         auto* const table = static_cast<u64*>(frames_.allocate());
@@ -94,15 +94,15 @@ bool NestedTable<Format, Store>::reserve_tables(unsigned count) {
     return true;
 }
 
-template <NestedFormat Format, class Store>
-void NestedTable<Format, Store>::drop_reserved() {
+template <class Store>
+void NestedTable<Store>::drop_reserved() {
     while (spares_ != 0) {
         frames_.free(spare_[--spares_]);
     }
 }
 
-template <NestedFormat Format, class Store>
-u64* NestedTable<Format, Store>::new_table() {
+template <class Store>
+u64* NestedTable<Store>::new_table() {
     HV_ASSERT(spares_ != 0);
     u64* const table = spare_[--spares_];
     HV_ASSERT(reinterpret_cast<u64>(table) - distance_ == frames_.physical(table).raw);
@@ -110,15 +110,15 @@ u64* NestedTable<Format, Store>::new_table() {
     return table;
 }
 
-template <NestedFormat Format, class Store>
-void NestedTable<Format, Store>::free_table(u64* table) {
+template <class Store>
+void NestedTable<Store>::free_table(u64* table) {
     --counts_.table_frames;
     frames_.free(table);
 }
 
 /// How many tables it takes until no leaf reaches across @p at.
-template <NestedFormat Format, class Store>
-unsigned NestedTable<Format, Store>::tables_to_split(Gpa at) const {
+template <class Store>
+unsigned NestedTable<Store>::tables_to_split(Gpa at) const {
     if (at.raw >= kLimit) {
         return 0;
     }
@@ -130,8 +130,8 @@ unsigned NestedTable<Format, Store>::tables_to_split(Gpa at) const {
 }
 
 /// Splits the leaves that reach across either end. False without enough frames: then nothing changed.
-template <NestedFormat Format, class Store>
-bool NestedTable<Format, Store>::prepare_edges(Gpa begin, Gpa end) {
+template <class Store>
+bool NestedTable<Store>::prepare_edges(Gpa begin, Gpa end) {
     if (!reserve_tables(tables_to_split(begin))) {
         return false;
     }
@@ -156,33 +156,33 @@ bool NestedTable<Format, Store>::prepare_edges(Gpa begin, Gpa end) {
     return true;
 }
 
-template <NestedFormat Format, class Store>
-void NestedTable<Format, Store>::split_until_aligned(Gpa at) {
+template <class Store>
+void NestedTable<Store>::split_until_aligned(Gpa at) {
     while (tables_to_split(at) != 0) {
         split_leaf(walk(at));
     }
 }
 
 /// Replaces a large leaf by a table of 512 leaves that translate the same; one write makes the change.
-template <NestedFormat Format, class Store>
-void NestedTable<Format, Store>::split_leaf(Walk const& w) {
+template <class Store>
+void NestedTable<Store>::split_leaf(Walk const& w) {
     u64 const leaf = *w.entry[w.level];
     unsigned const below = w.level - 1;
     u64* const table = new_table();
-    u64 const first =
-        Format::leaf(Format::address(leaf), below, Format::access(leaf)) | (leaf & Format::kFlagsMask);
+    u64 const first = format_.leaf(NestedFormat::address(leaf), below, format_.access(leaf)) |
+                      (leaf & format_.flags_mask());
     for (unsigned i = 0; i < paging::kEntries; ++i) {
         Store::store(table[i], first + i * paging::entry_bytes(below));
     }
     Store::store(*w.entry[w.level],
-                 Format::table(Hpa{reinterpret_cast<u64>(table) - distance_}) + paging::kEntries * kCountOne);
+                 format_.table(Hpa{reinterpret_cast<u64>(table) - distance_}) + paging::kEntries * kCountOne);
     --leaf_count(w.level);
     leaf_count(below) += paging::kEntries;
     ++counts_.splits;
 }
 
-template <NestedFormat Format, class Store>
-Result<void, NestedError> NestedTable<Format, Store>::split(Gpa gpa, u64 to_bytes) {
+template <class Store>
+Result<void, NestedError> NestedTable<Store>::split(Gpa gpa, u64 to_bytes) {
     unsigned const level = level_of(to_bytes);
     if (!in_reach(gpa, 1) || !walk(gpa).mapped()) {
         return Err{NestedError::NotMapped};
@@ -201,8 +201,8 @@ Result<void, NestedError> NestedTable<Format, Store>::split(Gpa gpa, u64 to_byte
 }
 
 /// @p count entries of the table that holds w.entry[level] have been cleared: frees what became empty.
-template <NestedFormat Format, class Store>
-void NestedTable<Format, Store>::entries_gone(Walk const& w, unsigned level, u64 count) {
+template <class Store>
+void NestedTable<Store>::entries_gone(Walk const& w, unsigned level, u64 count) {
     while (level != kTop) {
         u64& parent = *w.entry[level + 1];
         if (used(parent) != count) {
@@ -220,8 +220,8 @@ void NestedTable<Format, Store>::entries_gone(Walk const& w, unsigned level, u64
 
 /// Removes what one table at the walk's end holds of [at, end).
 /// @return the address to go on at
-template <NestedFormat Format, class Store>
-u64 NestedTable<Format, Store>::take_some(Gpa at, u64 end, Visitor removed, void* context) {
+template <class Store>
+u64 NestedTable<Store>::take_some(Gpa at, u64 end, Visitor removed, void* context) {
     Walk const w = walk(at);
     unsigned const level = w.level;
     u64 const bytes = paging::entry_bytes(level);
@@ -235,8 +235,8 @@ u64 NestedTable<Format, Store>::take_some(Gpa at, u64 end, Visitor removed, void
     u64 const table_end = align_down(at.raw, bytes * paging::kEntries) + bytes * paging::kEntries;
     do {
         u64 const value = *entry;
-        if (Format::present(value)) {
-            if (!Format::is_leaf(value, level)) {
+        if (NestedFormat::present(value)) {
+            if (!NestedFormat::is_leaf(value, level)) {
                 break;
             }
             Store::store(*entry, 0);
@@ -254,9 +254,8 @@ u64 NestedTable<Format, Store>::take_some(Gpa at, u64 end, Visitor removed, void
     return next;
 }
 
-template <NestedFormat Format, class Store>
-Result<void, NestedError> NestedTable<Format, Store>::take(Gpa gpa, u64 bytes, Visitor removed,
-                                                           void* context) {
+template <class Store>
+Result<void, NestedError> NestedTable<Store>::take(Gpa gpa, u64 bytes, Visitor removed, void* context) {
     HV_ASSERT(gpa.aligned(kPageBytes) && bytes % kPageBytes == 0 && in_reach(gpa, bytes));
     if (bytes == 0) {
         return {};
@@ -271,8 +270,8 @@ Result<void, NestedError> NestedTable<Format, Store>::take(Gpa gpa, u64 bytes, V
     return {};
 }
 
-template <NestedFormat Format, class Store>
-bool NestedTable<Format, Store>::try_join(Gpa gpa) {
+template <class Store>
+bool NestedTable<Store>::try_join(Gpa gpa) {
     if (!in_reach(gpa, 1)) {
         return false;
     }
@@ -286,20 +285,20 @@ bool NestedTable<Format, Store>::try_join(Gpa gpa) {
         return false;
     }
     u64* const table = table_at(parent);
-    u64 const first = table[0] & ~Format::kFlagsMask;
+    u64 const first = table[0] & ~format_.flags_mask();
     u64 flags = 0;
-    Hpa const start = Format::address(first);
-    if (!Format::is_leaf(first, level) || !start.aligned(paging::entry_bytes(level + 1)) ||
-        Format::guarded(first)) {
+    Hpa const start = NestedFormat::address(first);
+    if (!NestedFormat::is_leaf(first, level) || !start.aligned(paging::entry_bytes(level + 1)) ||
+        NestedFormat::guarded(first)) {
         return false;
     }
     for (unsigned i = 0; i < paging::kEntries; ++i) {
-        if ((table[i] & ~Format::kFlagsMask) != first + i * paging::entry_bytes(level)) {
+        if ((table[i] & ~format_.flags_mask()) != first + i * paging::entry_bytes(level)) {
             return false;
         }
-        flags |= table[i] & Format::kFlagsMask;
+        flags |= table[i] & format_.flags_mask();
     }
-    Store::store(parent, Format::leaf(start, level + 1, Format::access(first)) | flags);
+    Store::store(parent, format_.leaf(start, level + 1, format_.access(first)) | flags);
     free_table(table);
     leaf_count(level) -= paging::kEntries;
     ++leaf_count(level + 1);
@@ -308,39 +307,39 @@ bool NestedTable<Format, Store>::try_join(Gpa gpa) {
     return true;
 }
 
-template <NestedFormat Format, class Store>
-Result<void, NestedError> NestedTable<Format, Store>::guard(Gpa page, Access allowed) {
+template <class Store>
+Result<void, NestedError> NestedTable<Store>::guard(Gpa page, Access allowed) {
     HV_TRY(split(page, kPageBytes));
     u64& entry = *walk(page).entry[0];
     Access const rights = has(allowed, Access::R) ? allowed : Access::None;
-    u8 const lost = static_cast<u8>(Format::access(entry)) & ~static_cast<u8>(rights);
-    Store::store(entry, Format::guard(entry, rights));
+    u8 const lost = static_cast<u8>(format_.access(entry)) & ~static_cast<u8>(rights);
+    Store::store(entry, format_.guard(entry, rights));
     generation_ += lost != 0;
     return {};
 }
 
-template <NestedFormat Format, class Store>
-bool NestedTable<Format, Store>::unguard(Gpa page) {
+template <class Store>
+bool NestedTable<Store>::unguard(Gpa page) {
     if (!in_reach(page, 1)) {
         return false;
     }
     Walk const w = walk(page);
     u64& entry = *w.entry[w.level];
-    if (w.level != 0 || !Format::guarded(entry)) {
+    if (w.level != 0 || !NestedFormat::guarded(entry)) {
         return false;
     }
-    Store::store(entry, Format::unguard(entry));
+    Store::store(entry, format_.unguard(entry));
     return true;
 }
 
-template <NestedFormat Format, class Store>
-Result<NestedLeaf, NestedError> NestedTable<Format, Store>::lookup(Gpa gpa) const {
+template <class Store>
+Result<NestedLeaf, NestedError> NestedTable<Store>::lookup(Gpa gpa) const {
     if (!in_reach(gpa, 1)) {
         return Err{NestedError::NotMapped};
     }
     Walk const w = walk(gpa);
     u64 const value = *w.entry[w.level];
-    if (!Format::present(value)) {
+    if (!NestedFormat::present(value)) {
         return Err{NestedError::NotMapped};
     }
     u64 const bytes = paging::entry_bytes(w.level);
@@ -348,9 +347,9 @@ Result<NestedLeaf, NestedError> NestedTable<Format, Store>::lookup(Gpa gpa) cons
 }
 
 /// Calls on_entry(guest address, entry, level) for every present entry, parents first.
-template <NestedFormat Format, class Store>
+template <class Store>
 template <class F>
-void NestedTable<Format, Store>::visit(F&& on_entry) const {
+void NestedTable<Store>::visit(F&& on_entry) const {
     u64 const* table[kTop + 1];
     unsigned index[kTop + 1];
     unsigned level = kTop;
@@ -369,9 +368,9 @@ void NestedTable<Format, Store>::visit(F&& on_entry) const {
             continue;
         }
         u64 const value = table[level][index[level]];
-        if (Format::present(value)) {
+        if (NestedFormat::present(value)) {
             on_entry(Gpa{gpa}, value, level);
-            if (!Format::is_leaf(value, level)) {
+            if (!NestedFormat::is_leaf(value, level)) {
                 --level;
                 table[level] = table_at(value);
                 index[level] = 0;
@@ -383,47 +382,22 @@ void NestedTable<Format, Store>::visit(F&& on_entry) const {
     }
 }
 
-template <NestedFormat Format, class Store>
-void NestedTable<Format, Store>::for_each(Visitor visitor, void* context) const {
+template <class Store>
+void NestedTable<Store>::for_each(Visitor visitor, void* context) const {
     visit([&](Gpa gpa, u64 value, unsigned level) {
-        if (Format::is_leaf(value, level)) {
+        if (NestedFormat::is_leaf(value, level)) {
             visitor(context, leaf_of(gpa, value, paging::entry_bytes(level)));
         }
     });
 }
 
-template <NestedFormat Format, class Store>
-void NestedTable<Format, Store>::for_each_table(FrameVisitor visitor, void* context) const {
+template <class Store>
+void NestedTable<Store>::for_each_table(FrameVisitor visitor, void* context) const {
     visitor(context, root_address_);
     visit([&](Gpa, u64 value, unsigned level) {
-        if (!Format::is_leaf(value, level)) {
-            visitor(context, Format::address(value));
+        if (!NestedFormat::is_leaf(value, level)) {
+            visitor(context, NestedFormat::address(value));
         }
     });
-}
-
-template <NestedFormat Format>
-NestedMap* create_nested_table(HostFrames& frames) {
-    static_assert(sizeof(NestedTable<Format>) <= kPageBytes);
-    void* const home = frames.allocate();
-    if (home == nullptr) {
-        return nullptr;
-    }
-    auto* const table = new (home) NestedTable<Format>{frames};
-    if (!table->valid()) {
-        table->~NestedTable();
-        frames.free(home);
-        return nullptr;
-    }
-    return table;
-}
-
-template <NestedFormat Format>
-void destroy_nested_table(NestedMap* map, HostFrames& frames) {
-    if (map != nullptr) {
-        auto* const table = static_cast<NestedTable<Format>*>(map);
-        table->~NestedTable();
-        frames.free(table);
-    }
 }
 } // namespace hv::mm

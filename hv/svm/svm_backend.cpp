@@ -80,7 +80,7 @@ Result<void, VirtError> SvmBackend::set_up_machine(SvmFeatures const& features, 
 }
 
 Result<NestedMap*, VirtError> SvmBackend::create_nested_map(HostFrames& frames) {
-    NestedMap* const map = create_npt(frames);
+    NestedMap* const map = mm::create_nested_table(mm::kNptFormat, frames);
     if (map == nullptr) {
         return Err{VirtError::OutOfMemory};
     }
@@ -88,7 +88,7 @@ Result<NestedMap*, VirtError> SvmBackend::create_nested_map(HostFrames& frames) 
 }
 
 void SvmBackend::destroy(NestedMap* map, HostFrames& frames) {
-    destroy_npt(map, frames);
+    mm::destroy_nested_table(map, frames);
 }
 
 Result<VirtVcpu*, VirtError> SvmBackend::create_vcpu(VcpuSetup const& setup, HostFrames& frames) {

@@ -130,7 +130,7 @@ CpuSlot& VmxBackend::this_cpu() {
 }
 
 Result<NestedMap*, VirtError> VmxBackend::create_nested_map(HostFrames& frames) {
-    NestedMap* const map = mm::create_nested_table<mm::EptFormat>(frames);
+    NestedMap* const map = mm::create_nested_table(mm::kEptFormat, frames);
     if (map == nullptr) {
         return Err{VirtError::OutOfMemory};
     }
@@ -138,9 +138,7 @@ Result<NestedMap*, VirtError> VmxBackend::create_nested_map(HostFrames& frames) 
 }
 
 void VmxBackend::destroy(NestedMap* map, HostFrames& frames) {
-    if (map != nullptr) {
-        mm::destroy_nested_table<mm::EptFormat>(map, frames);
-    }
+    mm::destroy_nested_table(map, frames);
 }
 
 Result<VirtVcpu*, VirtError> VmxBackend::create_vcpu(VcpuSetup const& setup, HostFrames& frames) {

@@ -5,5 +5,5 @@
 #include "hv/mm/nested_table.hpp"
 
 namespace hv::vmx {
-using EptTable = mm::NestedTable<mm::EptFormat>;
+using EptTable = mm::NestedTable<>;
 } // namespace hv::vmx

@@ -60,12 +60,15 @@ u32 cpu_index() {
     return local == nullptr ? 0 : local->cpu.index;
 }
 
-template <class... Args>
-void say(std::string_view pattern, Args const&... args) {
+void say_formatted(std::string_view pattern, FormatArgs args) {
     char space[240];
     TextBuffer line{space};
-    format(line, pattern, args...);
+    format_to(line, pattern, args);
     console().write_line("ballast: ", line.text());
+}
+template <class... Args>
+void say(std::string_view pattern, Args const&... args) {
+    say_formatted(pattern, FormatPack{args...});
 }
 
 /// Reads only where stacks are: the trace of a smashed one must not fault.
@@ -207,13 +210,6 @@ void crash(TrapFrame const& frame) {
 void panic(char const* message) {
     init::take_over();
     init::say("PANIC: CPU {}: {}", init::cpu_index(), message);
-    init::say_trace(arch::read_rbp(), 0);
-    init::end_by_panic();
-}
-
-void assertion_failed(char const* expression, char const* file, unsigned line) {
-    init::take_over();
-    init::say("PANIC: CPU {}: {}:{}: assertion failed: {}", init::cpu_index(), file, line, expression);
     init::say_trace(arch::read_rbp(), 0);
     init::end_by_panic();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The end by our own mistake: says what, where and how we got there, stops every CPU and ends the machine.
-// Also implements hv::panic() and hv::assertion_failed().
+// Also implements hv::panic().
 #pragma once
 #include "hv/init/cpu/trap_frame.hpp"
 #include <span>

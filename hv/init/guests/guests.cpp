@@ -99,12 +99,15 @@ alignas(vmx::VmxBackend) u8 vmx_space[sizeof(vmx::VmxBackend)];
 VirtBackend* backend = nullptr;
 GuestHost* guest_host = nullptr;
 
-template <class... Args>
-[[noreturn]] void refuse_because(std::string_view pattern, Args const&... args) {
+[[noreturn]] void refuse_formatted(std::string_view pattern, FormatArgs args) {
     char space[240];
     TextBuffer text{space};
-    format(text, pattern, args...);
+    format_to(text, pattern, args);
     refuse(text.text());
+}
+template <class... Args>
+[[noreturn]] void refuse_because(std::string_view pattern, Args const&... args) {
+    refuse_formatted(pattern, FormatPack{args...});
 }
 
 void load_images(GuestHost& host) {

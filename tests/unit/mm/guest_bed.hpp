@@ -12,11 +12,11 @@
 
 namespace hv::test {
 struct Ept {
-    using Format = mm::EptFormat;
+    static constexpr mm::NestedFormat const& kFormat = mm::kEptFormat;
     using Rules = EptRules;
 };
 struct Npt {
-    using Format = mm::NptFormat;
+    static constexpr mm::NestedFormat const& kFormat = mm::kNptFormat;
     using Rules = NptRules;
 };
 
@@ -27,7 +27,7 @@ struct Partition {
         : heap{frames, config.owner}, created{mm::GuestMemory::create(heap, frames, config)} {
         if (created.ok()) {
             memory = created.value();
-            map = mm::create_nested_table<typename V::Format>(memory->table_frames());
+            map = mm::create_nested_table(V::kFormat, memory->table_frames());
             memory->attach(*map);
             settled = memory->table_pool().shared_allocations();
         }
@@ -35,7 +35,7 @@ struct Partition {
     ~Partition() {
         if (memory != nullptr) {
             memory->discard();
-            mm::destroy_nested_table<typename V::Format>(map, memory->table_frames());
+            mm::destroy_nested_table(map, memory->table_frames());
             mm::GuestMemory::destroy(heap, memory);
         }
     }

@@ -26,17 +26,17 @@ struct WatchedStore {
     }
 };
 struct Ept {
-    using Format = EptFormat;
+    static constexpr NestedFormat const& kFormat = kEptFormat;
     using Rules = hv::test::EptRules;
 };
 struct Npt {
-    using Format = NptFormat;
+    static constexpr NestedFormat const& kFormat = kNptFormat;
     using Rules = hv::test::NptRules;
 };
 
 template <class V>
 struct Bed {
-    explicit Bed(usize tables = 600) : frames{tables}, map{frames} { REQUIRE(map.valid()); }
+    explicit Bed(usize tables = 600) : frames{tables}, map{V::kFormat, frames} { REQUIRE(map.valid()); }
     ~Bed() { WatchedStore::after = nullptr; }
     std::optional<Translation> at(u64 gpa) {
         return hv::test::walk<typename V::Rules>(frames, map.root(), gpa);
@@ -69,7 +69,7 @@ struct Bed {
     }
 
     ArenaFrames frames;
-    NestedTable<typename V::Format, WatchedStore> map;
+    NestedTable<WatchedStore> map;
 };
 constexpr Translation kAll(u64 page) {
     return {page, 7};
@@ -242,7 +242,7 @@ BOTH("what the processor noted survives split and join") {
     for (int level = 0; level < 3; ++level) {
         table = static_cast<u64*>(b.frames.pointer(Hpa{table}))[0] & 0x000f'ffff'ffff'f000;
     }
-    static_cast<u64*>(b.frames.pointer(Hpa{table}))[5] |= TestType::Format::kFlagsMask;
+    static_cast<u64*>(b.frames.pointer(Hpa{table}))[5] |= TestType::kFormat.flags_mask();
     CHECK(b.map.lookup(Gpa{0x5000}).value().dirty);
     CHECK_FALSE(b.map.lookup(Gpa{0x6000}).value().accessed);
     REQUIRE(b.map.try_join(Gpa{0}));
@@ -443,18 +443,18 @@ BOTH("visiting reports each leaf and each table frame once, in order") {
 
 BOTH("the object lives in frames of its source and gives all of them back") {
     ArenaFrames frames{64};
-    NestedMap* const map = create_nested_table<typename TestType::Format>(frames);
+    NestedMap* const map = create_nested_table(TestType::kFormat, frames);
     REQUIRE(map != nullptr);
     for (u64 i = 0; i < 10; ++i) {
         REQUIRE(map->map(Gpa{i * GiB}, Hpa{i * kPageBytes}, kPageBytes, kRwx).ok());
     }
     CHECK(frames.live() == 1 + map->counts().table_frames);
-    destroy_nested_table<typename TestType::Format>(map, frames);
+    destroy_nested_table(map, frames);
     CHECK(frames.live() == 0);
     for (usize allowed : {0, 1}) {
         ArenaFrames few{2};
         few.limit = allowed;
-        CHECK(create_nested_table<typename TestType::Format>(few) == nullptr);
+        CHECK(create_nested_table(TestType::kFormat, few) == nullptr);
         CHECK(few.live() == 0);
     }
 }
