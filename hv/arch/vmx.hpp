@@ -185,6 +185,9 @@ using FinalAddress = Bits<8>;   ///< the access was to the translation of it, no
 using NmiUnblockingByIret = Bits<12>;
 } // namespace ept_violation
 namespace debug_exit { // "Exit Qualification for Debug Exceptions"; also pending debug exceptions and DR6
+using Breakpoints = Bits<3, 0>;
+using EnabledBreakpoint = Bits<12>; ///< pending debug exceptions only: one of those above is enabled in DR7
+using GeneralDetect = Bits<13>;
 using SingleStep = Bits<14>;
 } // namespace debug_exit
 

@@ -31,18 +31,23 @@ constexpr bool entry_wants_error_code(u8 exception_vector) {
     return exception_vector < 32 && ((kVectors >> exception_vector) & 1) != 0;
 }
 
-/// @param instruction_bytes length of the INT3 or INTO that is being delivered, if it is one
-constexpr PendingEvent encode(Event const& event, u8 instruction_bytes = 1) {
+/// @param instruction_bytes length of the INT3, INTO or INT1 that is being delivered; 0 if it is unknown or
+/// #DB comes of something else
+constexpr PendingEvent encode(Event const& event, u8 instruction_bytes = 0) {
     using namespace arch::vmx::interruption;
     constexpr u8 kOverflow = 4;
     u64 type = kExternal;
-    bool software = false;
     switch (event.type) {
     case Event::Type::External: break;
     case Event::Type::Nmi: type = kNmi; break;
     case Event::Type::Exception:
-        software = event.vector == vector::kBreakpoint || event.vector == kOverflow;
-        type = software ? kSoftwareException : kHardwareException;
+        type = kHardwareException;
+        if (event.vector == vector::kBreakpoint || event.vector == kOverflow) {
+            type = kSoftwareException;
+            instruction_bytes = instruction_bytes != 0 ? instruction_bytes : u8{1};
+        } else if (event.vector == vector::kDebug && instruction_bytes != 0) {
+            type = kPrivilegedSoftwareException;
+        }
         break;
     }
     u8 const vector_number = event.type == Event::Type::Nmi ? vector::kNmi : event.vector;
@@ -50,7 +55,7 @@ constexpr PendingEvent encode(Event const& event, u8 instruction_bytes = 1) {
     u64 const information =
         Valid::mask | Type::of(type) | Vector::of(vector_number) | HasErrorCode::of(has_error ? 1 : 0);
     return {static_cast<u32>(information), has_error ? event.error_code : 0,
-            software ? instruction_bytes : 0u};
+            is_software(type) ? instruction_bytes : 0u};
 }
 
 /// In real-address mode nothing pushes an error code, and VM entry refuses one (SDM vol 3C, "Checks on
@@ -89,6 +94,16 @@ constexpr Event decode(PendingEvent const& pending) {
     case kPrivilegedSoftwareException:
     case kSoftwareException: event.type = Event::Type::Exception; break;
     default: event.type = Event::Type::External; break;
+    }
+    return event;
+}
+
+/// The neutral view for whoever wants to know what will be delivered: INT n comes out as Exception, because
+/// it is the guest's own doing.
+constexpr Event describe(PendingEvent const& pending) {
+    Event event = decode(pending);
+    if (is_software(pending.type())) {
+        event.type = Event::Type::Exception;
     }
     return event;
 }

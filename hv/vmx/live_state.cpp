@@ -8,7 +8,6 @@ void LiveState::save(usize msr_count) {
         msrs[i] = arch::rdmsr(kLiveMsrs[i]);
     }
     cr2 = arch::read_cr2();
-    dr6 = arch::read_dr<6>();
 }
 
 void LiveState::restore(usize msr_count) const {
@@ -16,6 +15,5 @@ void LiveState::restore(usize msr_count) const {
         arch::wrmsr(kLiveMsrs[i], msrs[i]);
     }
     arch::write_cr2(cr2);
-    arch::write_dr<6>(dr6);
 }
 } // namespace hv::vmx

@@ -19,7 +19,6 @@ inline constexpr usize kLiveMsrCount = sizeof kLiveMsrs / sizeof kLiveMsrs[0];
 struct LiveState {
     u64 msrs[kLiveMsrCount] = {};
     u64 cr2 = 0;
-    u64 dr6 = 0xffff'0ff0;
 
     /// From the processor. @param msr_count how many of kLiveMsrs this machine switches
     void save(usize msr_count);

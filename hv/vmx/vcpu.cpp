@@ -44,6 +44,9 @@ Exit const& VmxVcpu::run_with_work() {
         valid_ = 0;
         return finish_run(hv_vmx_resume(gprs.value, &host_rsp_));
     }
+    if (debug_due_ != 0) {
+        return report_due_debug();
+    }
     if (!prepare_entry()) {
         return shut_down();
     }
@@ -54,7 +57,14 @@ u32 VmxVcpu::enter() {
     bool const launch = (work_ & kLaunch) != 0;
     work_ = 0;
     valid_ = 0;
-    return launch ? hv_vmx_launch(gprs.value, &host_rsp_) : hv_vmx_resume(gprs.value, &host_rsp_);
+    if (!launch) {
+        return hv_vmx_resume(gprs.value, &host_rsp_);
+    }
+    u32 const reason = hv_vmx_launch(gprs.value, &host_rsp_);
+    if (arch::vmx::reason::EntryFailure::get(reason) != 0) { // all of kKicked and kVmFail… have it set
+        work_ = kLaunch;
+    }
+    return reason;
 }
 
 Exit const& VmxVcpu::finish_run(u32 reason) {
@@ -68,8 +78,8 @@ Exit const& VmxVcpu::finish_run(u32 reason) {
 /// From the exit with @p reason to one that the caller must see.
 Exit const& VmxVcpu::finish_run_slowly(u32 reason) {
     for (;;) {
-        if (reason >= kVmFailValid) {
-            return entry_refused(reason);
+        if (reason >= kKicked) {
+            return reason == kKicked ? turned_back() : entry_refused(reason);
         }
         if (step_wanted_ ? finish_step(reason) : finish_exit(reason)) {
             return exit_;
@@ -149,7 +159,7 @@ bool VmxVcpu::prepare_entry() {
         vmcs_.write(f::primary_controls, primary_);
     }
     if ((work_ & kExceptions) != 0) {
-        vmcs_.write(f::exception_bitmap, exceptions_ | kAlwaysIntercepted);
+        vmcs_.write(f::exception_bitmap, exceptions_ | step_exceptions_ | kAlwaysIntercepted);
     }
     if ((work_ & (kFlushNested | kFlushLinear)) != 0) {
         flush_translations();
@@ -179,18 +189,25 @@ void VmxVcpu::write_pending_event() {
     pending_ = {}; // the VMCS has it now; an exit during its delivery brings it back
 }
 
-/// Makes the single-step bit of the pending debug exceptions what it must be: set when an instruction that we
-/// completed ran under TF, or when VM entry wants it (TF in an interrupt shadow); clear otherwise, because an
-/// emulator saves it at every exit under TF. Source: SDM vol 3C, "Checks on Guest Non-Register State".
+/// Makes the single-step bit of the pending debug exceptions what it must be: set when VM entry wants it (TF
+/// in an interrupt shadow); clear otherwise, because an emulator saves it at every exit under TF, and what is
+/// really due was reported. Source: SDM vol 3C, "Checks on Guest Non-Register State".
 void VmxVcpu::settle_pending_debug() {
     u64 const before = vmcs_.read(f::guest_pending_debug_exceptions);
-    bool const trapping = (rflags() & rflags::kTrap) != 0;
-    bool const due = trapping && (single_step_done_ || (shadow() & kShadowBits) != 0);
+    bool const due = (rflags() & rflags::kTrap) != 0 && (shadow() & kShadowBits) != 0;
     u64 const after = arch::vmx::debug_exit::SingleStep::set(before, due ? 1 : 0);
     if (after != before) {
         vmcs_.write(f::guest_pending_debug_exceptions, after);
     }
-    single_step_done_ = false;
+}
+
+/// The #DB of an instruction that was completed for the guest, or stepped, under the guest's TF: it comes
+/// before interrupts and before the next instruction, so it is reported without entering.
+Exit const& VmxVcpu::report_due_debug() {
+    report_debug(debug_due_, 0);
+    debug_due_ = 0;
+    step_wanted_ = false;
+    return exit_;
 }
 
 void VmxVcpu::flush_translations() {
@@ -248,6 +265,26 @@ Exit const& VmxVcpu::entry_refused(u32 failure) {
     return exit_;
 }
 
+/// Somebody has kicked this CPU since the core looked: nothing has run. What the entry was to deliver waits
+/// again, so that the core sees it and may put something in its place.
+Exit const& VmxVcpu::turned_back() {
+    u32 const information = vmcs_.read(f::vm_entry_interruption_information);
+    if (interruption::Valid::get(information) != 0) {
+        pending_ = {information, vmcs_.read(f::vm_entry_exception_error_code),
+                    vmcs_.read(f::vm_entry_instruction_length)};
+        vmcs_.write(f::vm_entry_interruption_information, 0);
+        work_ |= kEvent;
+    }
+    if (step_wanted_) {
+        end_step();
+        step_wanted_ = false;
+    }
+    timer_uses_ = 1;
+    exit_.kind = ExitKind::HostEvent;
+    exit_.instruction_bytes = 0;
+    return exit_;
+}
+
 void VmxVcpu::advance(u8 instruction_bytes) {
     if (valid_ != 0) [[unlikely]] {
         advance_cached(instruction_bytes);
@@ -276,7 +313,7 @@ void VmxVcpu::advance_cached(u8 instruction_bytes) {
     set_rip(after);
     if ((rflags() & (rflags::kTrap | rflags::kResume)) != 0) {
         if ((rflags_ & rflags::kTrap) != 0) {
-            single_step_done_ = true;
+            debug_due_ |= arch::vmx::debug_exit::SingleStep::mask;
             work_ |= kTrapFlag;
         }
         if ((rflags_ & rflags::kResume) != 0) {
@@ -292,29 +329,30 @@ void VmxVcpu::inject(Event const& event) {
     if (pending_.valid()) {
         HV_ASSERT(event.type == Event::Type::Exception);
         MergedEvent const merged = merge_exception(decode(pending_), event);
-        pending_ = encode(merged.event);
+        pending_ = merged.triple_fault ? PendingEvent{} : encode(merged.event);
         work_ |= merged.triple_fault ? kTripleFault : kEvent;
         return;
     }
-    u8 const length =
-        exit_.kind == ExitKind::Exception && exit_.instruction_bytes != 0 ? exit_.instruction_bytes : 1;
-    pending_ = encode(event, length);
+    // INT3, INTO and INT1 as the exit reported them: the handler returns behind them.
+    bool const own = exit_.kind == ExitKind::Exception && exit_.exception.vector == event.vector;
+    pending_ = encode(event, own ? exit_.instruction_bytes : u8{0});
     work_ |= kEvent;
 }
 
 std::optional<Event> VmxVcpu::waiting_event() {
-    return pending_.valid() ? std::optional{decode(pending_)} : std::nullopt;
+    return pending_.valid() ? std::optional{describe(pending_)} : std::nullopt;
 }
 
 bool VmxVcpu::can_take_interrupt() {
-    // The #DB of a finished single step goes first: an injected interrupt would swallow it.
-    return !pending_.valid() && !single_step_done_ && (rflags() & rflags::kInterrupt) != 0 &&
+    // The #DB of a finished single step goes first.
+    return !pending_.valid() && debug_due_ == 0 && (rflags() & rflags::kInterrupt) != 0 &&
            (shadow() & kShadowBits) == 0;
 }
 
 bool VmxVcpu::can_take_nmi() {
     // VM entry may refuse an NMI after STI too, so both shadows count.
-    return !pending_.valid() && (shadow() & (kShadowBits | blocking::BlockingByNmi::mask)) == 0;
+    return !pending_.valid() && debug_due_ == 0 &&
+           (shadow() & (kShadowBits | blocking::BlockingByNmi::mask)) == 0;
 }
 
 void VmxVcpu::request_interrupt_window(bool wanted) {

@@ -69,7 +69,7 @@ class VmxVcpu final : public VirtVcpu {
         kFlushLinear =
             1u << 7, ///< translations of linear addresses: a control register was written for the guest
         kLoadPdptes = 1u << 8,  ///< the guest's PAE directory pointers must be fetched anew
-        kTrapFlag = 1u << 9,    ///< the guest single-steps itself: pending debug exceptions need care
+        kTrapFlag = 1u << 9,    ///< RFLAGS.TF is or was set: pending debug exceptions need care
         kControls = 1u << 10,   ///< the primary controls changed
         kExceptions = 1u << 11, ///< the exception bitmap changed
         kLaunch = 1u << 12,     ///< the VMCS was cleared: enter by VMLAUNCH
@@ -84,6 +84,8 @@ class VmxVcpu final : public VirtVcpu {
     Exit const& finish_run_slowly(u32 reason);
     Exit const& shut_down();
     Exit const& entry_refused(u32 failure);
+    Exit const& turned_back();
+    Exit const& report_due_debug();
     u32 enter();
     bool prepare_entry();
     void set_timer(u64 deadline_tsc);
@@ -97,6 +99,8 @@ class VmxVcpu final : public VirtVcpu {
     bool finish_exit(u32 reason);
     void finish_nested_fault();
     bool finish_exception();
+    bool finish_debug_exception(u64 type);
+    bool report_debug(u64 causes, u8 instruction_bytes);
     bool finish_control_register();
     void recall_interrupted_delivery();
     void deliver_again(u32 information);
@@ -106,14 +110,15 @@ class VmxVcpu final : public VirtVcpu {
     void begin_step();
     void end_step();
     bool finish_step(u32 reason);
-    bool finish_single_step(bool core_wants_debug);
-    void record_debug_causes(u64 causes);
+    bool finish_trap_flag_step(u64 causes);
+    bool finish_monitor_trap();
 
     // vcpu_state.cpp
     void initialise_vmcs();
     void sync_long_mode();
     bool in_64bit_mode() const;
     void switch_interrupt_window(bool on);
+    void load_debug_registers();
 
     u64 rip() {
         if ((valid_ & kRip) == 0) {
@@ -161,15 +166,19 @@ class VmxVcpu final : public VirtVcpu {
     Exit exit_;
 
     PendingEvent pending_;
-    u32 primary_ = 0;    ///< primary controls as wanted
-    u32 exceptions_ = 0; ///< vectors that the core asked for
+    u32 primary_ = 0;         ///< primary controls as wanted
+    u32 exceptions_ = 0;      ///< vectors that the core asked for
+    u32 step_exceptions_ = 0; ///< those that exit for one entry because it is a step
+    u32 step_shadow_ = 0;     ///< the guest's interrupt shadow, taken out for a step by TF
+    u32 step_window_ = 0;     ///< interrupt-window exiting, the same
     bool step_wanted_ = false;
     bool step_by_trap_flag_ = false; ///< TF was set by us for one entry
     bool step_guest_tf_ = false;     ///< the guest's own TF in that time
-    bool single_step_done_ = false;  ///< an emulated instruction completed under TF: #DB is due
-    bool fresh_ = true;              ///< the VMCS was never written
-    u64 pat_ = 0;                    ///< where the machine cannot switch it
-    LiveState live_;                 ///< while not loaded
+    u64 debug_due_ = 0;              ///< causes of a #DB that the next run() reports before all else
+    HardwareBreakpoints breakpoints_;
+    bool fresh_ = true; ///< the VMCS was never written
+    u64 pat_ = 0;       ///< where the machine cannot switch it
+    LiveState live_;    ///< while not loaded
 
     VmxBackend& backend_;
     HostFrames& frames_;

@@ -29,6 +29,7 @@ bool VmxVcpu::finish_exit(u32 reason) {
         break;
     case ExitReason::Hlt: timer_uses_ = 1; break;
     case ExitReason::ControlRegister: return finish_control_register();
+    case ExitReason::MonitorTrapFlag: return finish_monitor_trap();
     case ExitReason::EptMisconfiguration:
     case ExitReason::TaskSwitch: recall_interrupted_delivery(); break;
     default: break;
@@ -101,28 +102,52 @@ bool VmxVcpu::finish_exception() {
         !pending_.valid()) {
         set_shadow(shadow() | static_cast<u32>(blocking::BlockingByNmi::mask));
     }
-    bool const asked_for = ((exceptions_ >> (number & 31)) & 1) != 0;
-    if (number == vector::kDebug && finish_single_step(asked_for)) {
-        return true;
+    note_fault_like_exit();
+    u64 const type = interruption::Type::get(information);
+    if (number == vector::kDebug) {
+        return finish_debug_exception(type);
     }
     bool const has_error = interruption::HasErrorCode::get(information) != 0;
     u32 const error = has_error ? vmcs_.read(f::vm_exit_interruption_error_code) : 0;
-    if (!asked_for) {
-        if (number == vector::kDebug) {
-            record_debug_causes(vmcs_.read(f::exit_qualification));
-        }
-        inject({Event::Type::Exception, number, has_error, error});
-        return false;
-    }
-    note_fault_like_exit();
-    if (is_software(interruption::Type::get(information))) {
+    u64 const address = number == vector::kPageFault ? vmcs_.read(f::exit_qualification) : 0;
+    if (is_software(type)) {
         exit_.instruction_bytes = static_cast<u8>(vmcs_.read(f::vm_exit_instruction_length));
     }
     exit_.kind = ExitKind::Exception;
-    exit_.exception = {number, has_error, error, 0};
-    if (number == vector::kPageFault || number == vector::kDebug) {
-        exit_.exception.address = vmcs_.read(f::exit_qualification);
+    exit_.exception = {number, has_error, error, address};
+    bool const asked_for = ((exceptions_ >> (number & 31)) & 1) != 0;
+    if (asked_for) {
+        return true;
     }
+    // #AC, handed back; or the stepped instruction raised it, and the core sees it waiting.
+    if (number == vector::kPageFault) {
+        arch::write_cr2(address); // the exit has come before the processor would have
+    }
+    inject({Event::Type::Exception, number, has_error, error});
+    exit_.kind = ExitKind::SingleStep;
+    exit_.instruction_bytes = 0;
+    return step_wanted_;
+}
+
+/// #DB is never delivered here: the core knows whose it is. An exit in its place changes neither DR6 nor
+/// DR7.GD (SDM vol 3C, "Architectural State Before a VM Exit"), and the processor's are nobody's.
+bool VmxVcpu::finish_debug_exception(u64 type) {
+    using namespace arch::vmx::debug_exit;
+    if (type == interruption::kPrivilegedSoftwareException) { // INT1 leaves no cause in DR6
+        return report_debug(0, static_cast<u8>(vmcs_.read(f::vm_exit_instruction_length)));
+    }
+    u64 const causes = vmcs_.read(f::exit_qualification);
+    return step_by_trap_flag_ ? finish_trap_flag_step(causes) : report_debug(causes, 0);
+}
+
+/// @param causes DR6 bits as in an exit qualification or the pending debug exceptions; others are dropped
+/// @return true: exit_ is for the caller
+bool VmxVcpu::report_debug(u64 causes, u8 instruction_bytes) {
+    using namespace arch::vmx::debug_exit;
+    exit_.kind = ExitKind::Exception;
+    exit_.instruction_bytes = instruction_bytes;
+    exit_.exception = {vector::kDebug, false, 0,
+                       causes & (Breakpoints::mask | GeneralDetect::mask | SingleStep::mask)};
     return true;
 }
 

@@ -39,6 +39,8 @@ void VmxVcpu::load() {
     HV_ASSERT(slot_ == nullptr || slot_ == &here);
     HV_ASSERT(arch::vmptrld(frames_.physical(region_)));
     here.loaded = this;
+    // The entry stub looks at *kicked through GS, which each exit loads from the VMCS again.
+    arch::wrmsr(static_cast<u32>(StateMsr::IA32_GS_BASE), reinterpret_cast<u64>(kicked));
     if (slot_ == nullptr) { // new, or it ran on another processor: this one may hold translations of its past
         slot_ = &here;
         if (fresh_) {
@@ -53,6 +55,9 @@ void VmxVcpu::load() {
         reset();
     } else {
         live_.restore(backend_.live_msr_count());
+        if (breakpoints_.any()) {
+            load_debug_registers();
+        }
     }
 }
 
@@ -138,7 +143,6 @@ void VmxVcpu::reset() {
     }
     write(StateMsr::IA32_PAT, kResetPat);
     arm_breakpoints({});
-    arch::write_dr<6>(LiveState{}.dr6);
     gprs = {};
     gprs[Reg::Rdx] = kFamilySix;
     set_rsp(0);
@@ -148,7 +152,8 @@ void VmxVcpu::reset() {
     vmcs_.write(f::guest_activity_state, 0); // always active: a halted guest is not entered
     vmcs_.write(f::guest_pending_debug_exceptions, 0);
     pending_ = {};
-    single_step_done_ = false;
+    debug_due_ = 0;
+    step_wanted_ = false;
     work_ &= ~static_cast<u32>(kEvent | kTripleFault | kTrapFlag);
     work_ |= kFlushLinear;
 }
@@ -300,8 +305,22 @@ void VmxVcpu::write(StateMsr msr, u64 value) {
     panic("not a state MSR");
 }
 
+/// VM entry loads DR7 from the VMCS and each exit makes it 400h, so DR0 to DR3 need not be the host's own
+/// (SDM vol 3C, "Loading Guest Debug Registers", "Loading Host Control Registers, Debug Registers, MSRs").
 void VmxVcpu::arm_breakpoints(HardwareBreakpoints const& wanted) {
-    vmcs_.write(f::guest_dr7, wanted.dr7);
+    constexpr u64 kGeneralDetect = 1u << 13; // never in force: MOV DR exits without it
+    breakpoints_ = wanted;
+    vmcs_.write(f::guest_dr7, wanted.dr7 & ~kGeneralDetect);
+    if (wanted.any()) {
+        load_debug_registers();
+    }
+}
+
+void VmxVcpu::load_debug_registers() {
+    arch::write_dr<0>(breakpoints_.address[0]);
+    arch::write_dr<1>(breakpoints_.address[1]);
+    arch::write_dr<2>(breakpoints_.address[2]);
+    arch::write_dr<3>(breakpoints_.address[3]);
 }
 
 u8 VmxVcpu::cpl() {

@@ -3,6 +3,12 @@
 // general registers are ours. This path is in every exit: count instructions before adding one.
 //
 //   stack while the guest runs:   [host RSP] -> gprs, r15 r14 r13 r12 rbx rbp, return address
+//
+// A kick must not be slept over: its NMI sets *VirtVcpu::kicked, whose address is GS base. Right before the entry it is
+// looked at. One whose NMI comes before the look is seen by it; one between the look and the entry finds RIP in a range
+// of .nmi_ranges, and the handler returns to .Lkicked (hv/init/README.md, "Kicks"); one during the entry or later is a
+// VM exit. At .Lkicked only RSP counts: it is the same all over the range, the host's registers are on the stack, and
+// the guest's, some of which may be in the processor already, are still in gprs as no instruction of it has run.
 
 #define VMCS_HOST_RSP 0x6c14
 #define VMCS_EXIT_REASON 0x4402
@@ -34,8 +40,13 @@
         movq    GPR(14)(%rdi), %r14
         movq    GPR(15)(%rdi), %r15
         movq    GPR(7)(%rdi), %rdi
+3:      cmpl    $0, %gs:0
+        jne     .Lkicked
         \instruction
-        jmp     .Lfailed
+4:      jmp     .Lfailed
+        .pushsection .nmi_ranges, "a"
+        .quad   3b, 4b, .Lkicked
+        .popsection
 2:      movl    $VMCS_HOST_RSP, %eax
         vmwrite %rsp, %rax
         jbe     .Lfailed
@@ -91,6 +102,9 @@ hv_vmx_exit_entry:
         movl    $0xffffffff, %eax
         movl    $0xfffffffe, %ecx
         cmovz   %ecx, %eax
+        jmp     .Lreturn
+.Lkicked:
+        movl    $0xfffffffd, %eax       // kKicked
         jmp     .Lreturn
         .size hv_vmx_exit_entry, . - hv_vmx_exit_entry
 
