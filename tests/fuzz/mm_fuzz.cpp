@@ -96,8 +96,7 @@ void guest_step(FuzzInput& in, GuestMemory& memory, std::set<u64>& guards) {
     REQUIRE_THAT(memory.is_guarded(at) == (guards.count(at.raw) != 0));
 }
 
-template <class Format>
-void guest_life(FuzzInput& in, FrameAllocator& frames) {
+void guest_life(FuzzInput& in, NestedFormat const& format, FrameAllocator& frames) {
     KernelHeap heap{frames, partition_owner(7)};
     u64 const startup = 1 * MiB + in.below(5 * MiB / kPageBytes) * kPageBytes;
     auto made = GuestMemory::create(heap, frames,
@@ -109,7 +108,7 @@ void guest_life(FuzzInput& in, FrameAllocator& frames) {
         return;
     }
     GuestMemory& memory = *made.value();
-    NestedMap* const map = create_nested_table<Format>(memory.table_frames());
+    NestedMap* const map = create_nested_table(format, memory.table_frames());
     if (map != nullptr) {
         memory.attach(*map);
         std::set<u64> guards;
@@ -122,7 +121,7 @@ void guest_life(FuzzInput& in, FrameAllocator& frames) {
         GuestMemory const* const one[] = {&memory};
         REQUIRE_THAT(check_memory(frames, one).ok());
         memory.discard();
-        destroy_nested_table<Format>(map, memory.table_frames());
+        destroy_nested_table(map, memory.table_frames());
     }
     GuestMemory::destroy(heap, &memory);
 }
@@ -145,7 +144,7 @@ extern "C" int LLVMFuzzerTestOneInput(u8 const* data, usize size) {
     u64 const free_at_start = frames->free_pages();
     std::vector<Piece> live;
     if (with_guest) {
-        in.flag() ? guest_life<EptFormat>(in, *frames) : guest_life<NptFormat>(in, *frames);
+        guest_life(in, in.flag() ? kEptFormat : kNptFormat, *frames);
     }
     while (!in.empty()) {
         Owner const owner = partition_owner(static_cast<u16>(in.below(3)));
