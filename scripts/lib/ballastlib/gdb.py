@@ -167,7 +167,7 @@ class Gdb:
                 break
         _, kind, fields = result
         if shown is not None:
-            self.transcript += f"(gdb) {shown}\n{self._text}"
+            self.transcript += f"(gdb) {shown}\n{self._text}" + ("\n" if self._text and self._text[-1] != "\n" else "")
         if kind == "error":
             message = fields.get("msg", "")
             self.errors.append(message)
@@ -226,13 +226,14 @@ class Gdb:
 
     def interrupt(self, timeout_s=None):
         """Ctrl-C while the target runs; returns the stop."""
+        time.sleep(0.3)  # gdb says ^running before it looks for a Ctrl-C
         os.kill(self._process.pid, signal.SIGINT)
         self.transcript += "^C\n"
         return self.wait_stop(timeout_s)
 
     def value(self, expression):
         """An expression's value as a number."""
-        text = self(f"output/x {expression}" if not expression.startswith("$") else f"output/x (unsigned long) {expression}").strip()
+        text = self(f"output/x {expression}").strip()
         try:
             return int(text, 0)
         except ValueError:

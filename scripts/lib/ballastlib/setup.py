@@ -121,8 +121,11 @@ def fetch_symbols():
             archive = apt.PrivateApt(CACHE / "apt-binary", lines)
             archive.update()
             deb = archive.download(f"linux-image-{release}-dbg", GUEST_KERNEL_SYMBOLS, version)
-            _unpack_one(deb, f"./usr/lib/debug/boot/vmlinux-{release}", GUEST_KERNEL_SYMBOLS / f"vmlinux-{release}")
+            fresh = GUEST_KERNEL_SYMBOLS / f"new-{release}"
+            _unpack_one(deb, f"./usr/lib/debug/boot/vmlinux-{release}", fresh)
             deb.unlink()
+            run(["gdb-add-index", fresh])  # gdb reads it in a third of the time
+            fresh.rename(GUEST_KERNEL_SYMBOLS / f"vmlinux-{release}")
     except Failure as failure:
         note(f"the stock kernel's symbols are not to be had: {failure}")
         failed.write_text(f"{release} {version}\n{failure}\n")
