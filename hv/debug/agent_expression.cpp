@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hv/debug/agent_expression.hpp"
+#include <utility>
 
 namespace hv::debug {
 namespace {
@@ -47,42 +48,59 @@ enum : u8 {
 } // namespace op
 static_assert(op::kRshUnsigned == 0x0b && op::kRef64 == 0x1a && op::kSwap == 0x2b && op::kRot == 0x33);
 
-constexpr bool is_binary(u8 code) {
-    return (code >= op::kAdd && code <= op::kRshUnsigned) ||
-           (code >= op::kBitAnd && code <= op::kLessUnsigned && code != op::kBitNot);
-}
+/// By opcode: how many values the stack must have, in bits 5:4, and how many bytes of operand follow, in bits
+/// 3:0.
+class Shapes {
+  public:
+    static constexpr u8 kUnknown = 0; ///< not for conditions; no other looks like that
+    constexpr Shapes() : of_{} {
+        set(op::kAdd, op::kRshUnsigned, 2, 0);
+        set(op::kLogNot, op::kLogNot, 1, 0);
+        set(op::kBitAnd, op::kLessUnsigned, 2, 0);
+        set(op::kBitNot, op::kBitNot, 1, 0);
+        set(op::kExt, op::kExt, 1, 1);
+        set(op::kRef8, op::kRef64, 1, 0);
+        set(op::kIfGoto, op::kIfGoto, 1, 2);
+        set(op::kGoto, op::kGoto, 0, 2);
+        set(op::kConst8, op::kConst8, 0, 1);
+        set(op::kConst16, op::kConst16, 0, 2);
+        set(op::kConst32, op::kConst32, 0, 4);
+        set(op::kConst64, op::kConst64, 0, 8);
+        set(op::kReg, op::kReg, 0, 2);
+        set(op::kEnd, op::kPop, 1, 0);
+        set(op::kZeroExt, op::kZeroExt, 1, 1);
+        set(op::kSwap, op::kSwap, 2, 0);
+        set(op::kPick, op::kPick, 1, 1);
+        set(op::kRot, op::kRot, 3, 0);
+    }
+    u8 operator[](u8 code) const { return of_[code]; }
+    static usize values(u8 shape) { return shape >> 4; }
+    static usize operand_bytes(u8 shape) { return shape & 0xf; }
 
-Result<u64, AgentError> divide(u8 code, u64 left, u64 right) {
+  private:
+    constexpr void set(u8 first, u8 last, u8 values, u8 operand_bytes) {
+        for (u8 code = first; code <= last; ++code) {
+            of_[code] = static_cast<u8>(values << 4 | operand_bytes);
+        }
+    }
+    u8 of_[256];
+};
+constexpr Shapes kShapes;
+
+/// @return false where it would be a #DE of ours
+bool divide(u8 code, u64 left, u64 right, u64& out) {
     bool const is_signed = code == op::kDivSigned || code == op::kRemSigned;
     if (right == 0 || (is_signed && left == 1ull << 63 && right == ~0ull)) {
-        return Err{AgentError::DivideError}; // either would be a #DE of ours
+        return false;
     }
     s64 const a = static_cast<s64>(left), b = static_cast<s64>(right);
     switch (code) {
-    case op::kDivSigned: return static_cast<u64>(a / b);
-    case op::kRemSigned: return static_cast<u64>(a % b);
-    case op::kDivUnsigned: return left / right;
-    default: return left % right;
+    case op::kDivSigned: out = static_cast<u64>(a / b); break;
+    case op::kRemSigned: out = static_cast<u64>(a % b); break;
+    case op::kDivUnsigned: out = left / right; break;
+    default: out = left % right; break;
     }
-}
-
-Result<u64, AgentError> binary(u8 code, u64 left, u64 right) {
-    s64 const a = static_cast<s64>(left), b = static_cast<s64>(right);
-    switch (code) {
-    case op::kAdd: return left + right;
-    case op::kSub: return left - right;
-    case op::kMul: return left * right;
-    case op::kLsh: return right < 64 ? left << right : 0;
-    case op::kRshSigned: return static_cast<u64>(a >> (right < 64 ? right : 63));
-    case op::kRshUnsigned: return right < 64 ? left >> right : 0;
-    case op::kBitAnd: return left & right;
-    case op::kBitOr: return left | right;
-    case op::kBitXor: return left ^ right;
-    case op::kEqual: return u64{left == right};
-    case op::kLessSigned: return u64{a < b};
-    case op::kLessUnsigned: return u64{left < right};
-    default: return divide(code, left, right);
-    }
+    return true;
 }
 
 /// The lowest @p bits (1 … 64) of @p value, with their sign or without.
@@ -92,153 +110,134 @@ u64 extend(u64 value, unsigned bits, bool is_signed) {
     return is_signed ? static_cast<u64>(static_cast<s64>(up) >> shift) : up >> shift;
 }
 
-class Machine {
-  public:
-    Machine(std::span<u8 const> code, AgentContext& context) : code_{code}, context_{context} {}
-    Result<u64, AgentError> run();
-
-  private:
-    Result<void, AgentError> simple(u8 code);
-    Result<void, AgentError> refer(unsigned bytes);
-
-    /// @p bytes (1 … 8) of operand, big-endian; false: there are not as many.
-    bool operand(unsigned bytes, u64& value) {
-        if (code_.size() - at_ < bytes) {
-            return false;
-        }
-        value = 0;
-        for (unsigned i = 0; i < bytes; ++i) {
-            value = value << 8 | code_[at_ + i];
-        }
-        at_ += bytes;
-        return true;
+/// @return false: DivideError
+bool binary(u8 code, u64 left, u64 right, u64& out) {
+    s64 const a = static_cast<s64>(left), b = static_cast<s64>(right);
+    switch (code) {
+    case op::kAdd: out = left + right; return true;
+    case op::kSub: out = left - right; return true;
+    case op::kMul: out = left * right; return true;
+    case op::kLsh: out = right < 64 ? left << right : 0; return true;
+    case op::kRshSigned: out = static_cast<u64>(a >> (right < 64 ? right : 63)); return true;
+    case op::kRshUnsigned: out = right < 64 ? left >> right : 0; return true;
+    case op::kBitAnd: out = left & right; return true;
+    case op::kBitOr: out = left | right; return true;
+    case op::kBitXor: out = left ^ right; return true;
+    case op::kEqual: out = left == right; return true;
+    case op::kLessSigned: out = a < b; return true;
+    case op::kLessUnsigned: out = left < right; return true;
+    default: return divide(code, left, right, out);
     }
-    bool push(u64 value) {
-        if (depth_ == kMaxAgentStack) {
-            return false;
-        }
-        stack_[depth_++] = value;
-        return true;
-    }
-    u64& top(usize below = 0) { return stack_[depth_ - 1 - below]; }
+}
 
-    std::span<u8 const> code_;
-    AgentContext& context_;
-    usize at_ = 0;
-    usize depth_ = 0;
-    unsigned reads_ = 0;
-    u64 stack_[kMaxAgentStack]; // only what is below depth_ has a value
-};
+bool refer(AgentContext& context, u8 code, u64& value) {
+    u64 loaded = 0;
+    usize const bytes = usize{1} << (code - op::kRef8);
+    bool const ok = context.read_memory(value, {reinterpret_cast<u8*>(&loaded), bytes});
+    value = loaded;
+    return ok;
+}
 
-Result<void, AgentError> Machine::refer(unsigned bytes) {
-    if (++reads_ > kMaxAgentReads) {
-        return Err{AgentError::TooManyReads};
-    }
+u16 word(u8 const* bytes) {
+    return static_cast<u16>(bytes[0] << 8 | bytes[1]);
+}
+
+u64 big_endian(u8 const* bytes, usize count) {
     u64 value = 0;
-    if (!context_.read_memory(top(), {reinterpret_cast<u8*>(&value), bytes})) {
-        return Err{AgentError::NoMemory};
+    for (usize i = 0; i < count; ++i) {
+        value = value << 8 | bytes[i];
     }
-    top() = value;
-    return {};
+    return value;
 }
 
-/// What works on values that are on the stack: its depth has been checked.
-Result<void, AgentError> Machine::simple(u8 code) {
-    if (is_binary(code)) {
-        u64 const right = top();
-        --depth_;
-        top() = HV_TRY(binary(code, top(), right));
-        return {};
-    }
-    u64 const value = top();
-    switch (code) {
-    case op::kLogNot: top() = value == 0; return {};
-    case op::kBitNot: top() = ~value; return {};
-    case op::kRef8: return refer(1);
-    case op::kRef16: return refer(2);
-    case op::kRef32: return refer(4);
-    case op::kRef64: return refer(8);
-    case op::kPop: --depth_; return {};
-    case op::kSwap:
-        top() = top(1);
-        top(1) = value;
-        return {};
-    case op::kRot: // a b c => c a b
-        top() = top(1);
-        top(1) = top(2);
-        top(2) = value;
-        return {};
-    default: return Err{AgentError::UnknownOpcode};
-    }
-}
-
-/// How many values an operation needs.
-constexpr usize needed(u8 code) {
-    if (is_binary(code) || code == op::kSwap) {
-        return 2;
-    }
-    switch (code) {
-    case op::kGoto:
-    case op::kConst8:
-    case op::kConst16:
-    case op::kConst32:
-    case op::kConst64:
-    case op::kReg: return 0;
-    case op::kRot: return 3;
-    default: return 1;
-    }
-}
-
-Result<u64, AgentError> Machine::run() {
-    while (at_ < code_.size()) {
-        usize const start = at_;
-        u8 const code = code_[at_++];
-        if (depth_ < needed(code)) {
+/// The state is in locals, for the compiler to keep in registers: this runs at every hit of a breakpoint.
+Result<u64, AgentError> run(std::span<u8 const> code, AgentContext& context) {
+    u64 stack[kMaxAgentStack + 1]; // only what is below depth has a value; one more, to notice the overflow
+    usize depth = 0;
+    unsigned reads = 0;
+    u8 const* at = code.data();
+    u8 const* const end = at + code.size();
+    while (at != end) {
+        u8 const* const start = at;
+        u8 const operation = *at++;
+        u8 const shape = kShapes[operation];
+        if (depth < Shapes::values(shape)) {
             return Err{AgentError::StackUnderflow};
         }
-        u64 value = 0;
-        switch (code) {
-        case op::kEnd: return top();
-        case op::kConst8:
+        usize const operand_bytes = Shapes::operand_bytes(shape);
+        if (static_cast<usize>(end - at) < operand_bytes) {
+            return Err{AgentError::Truncated};
+        }
+        u8 const* const operand = at;
+        at += operand_bytes;
+        u64* const top = stack + depth - 1; // looked at only where there is one
+        switch (operation) {
+        case op::kEnd: return *top;
+        case op::kConst8: stack[depth++] = *operand; break;
         case op::kConst16:
         case op::kConst32:
-        case op::kConst64:
-            if (!operand(1u << (code - op::kConst8), value)) return Err{AgentError::Truncated};
-            if (!push(value)) return Err{AgentError::StackOverflow};
+        case op::kConst64: stack[depth++] = big_endian(operand, operand_bytes); break;
+        case op::kReg:
+            if (!context.read_register(word(operand), stack[depth++])) {
+                return Err{AgentError::NoRegister};
+            }
             break;
-        case op::kReg: {
-            if (!operand(2, value)) return Err{AgentError::Truncated};
-            u16 const number = static_cast<u16>(value);
-            if (!context_.read_register(number, value)) return Err{AgentError::NoRegister};
-            if (!push(value)) return Err{AgentError::StackOverflow};
+        case op::kDup: stack[depth++] = *top; break;
+        case op::kPick:
+            if (*operand >= depth) {
+                return Err{AgentError::StackUnderflow};
+            }
+            stack[depth++] = top[-*operand];
             break;
-        }
         case op::kExt:
         case op::kZeroExt:
-            if (!operand(1, value)) return Err{AgentError::Truncated};
-            if (value == 0 || value > 64) return Err{AgentError::BadCount};
-            top() = extend(top(), static_cast<unsigned>(value), code == op::kExt);
+            if (*operand == 0 || *operand > 64) {
+                return Err{AgentError::BadCount};
+            }
+            *top = extend(*top, *operand, operation == op::kExt);
             break;
         case op::kIfGoto:
-        case op::kGoto:
-            if (!operand(2, value)) return Err{AgentError::Truncated};
-            if (code == op::kIfGoto) {
-                u64 const condition = top();
-                --depth_;
-                if (condition == 0) break;
+            --depth;
+            if (*top == 0) {
+                break;
             }
-            if (value <= start || value >= code_.size()) return Err{AgentError::BadJump};
-            at_ = value;
+            [[fallthrough]];
+        case op::kGoto:
+            at = code.data() + word(operand);
+            if (at <= start || at >= end) {
+                return Err{AgentError::BadJump};
+            }
             break;
-        case op::kDup:
-            if (!push(top())) return Err{AgentError::StackOverflow};
+        case op::kLogNot: *top = *top == 0; break;
+        case op::kBitNot: *top = ~*top; break;
+        case op::kRef8:
+        case op::kRef16:
+        case op::kRef32:
+        case op::kRef64:
+            if (++reads > kMaxAgentReads) {
+                return Err{AgentError::TooManyReads};
+            }
+            if (!refer(context, operation, *top)) {
+                return Err{AgentError::NoMemory};
+            }
             break;
-        case op::kPick:
-            if (!operand(1, value)) return Err{AgentError::Truncated};
-            if (value >= depth_) return Err{AgentError::StackUnderflow};
-            if (!push(top(value))) return Err{AgentError::StackOverflow};
+        case op::kPop: --depth; break;
+        case op::kSwap: std::swap(top[0], top[-1]); break;
+        case op::kRot: // a b c => c a b
+            std::swap(top[0], top[-1]);
+            std::swap(top[-1], top[-2]);
             break;
-        default: HV_TRY(simple(code));
+        default:
+            if (shape == Shapes::kUnknown) {
+                return Err{AgentError::UnknownOpcode};
+            }
+            --depth;
+            if (!binary(operation, top[-1], top[0], top[-1])) {
+                return Err{AgentError::DivideError};
+            }
+        }
+        if (depth > kMaxAgentStack) {
+            return Err{AgentError::StackOverflow};
         }
     }
     return Err{AgentError::Truncated};
@@ -249,6 +248,6 @@ Result<u64, AgentError> evaluate(std::span<u8 const> code, AgentContext& context
     if (code.size() > kMaxExpressionBytes) {
         return Err{AgentError::TooLong};
     }
-    return Machine{code, context}.run();
+    return run(code, context);
 }
 } // namespace hv::debug

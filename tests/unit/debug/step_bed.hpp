@@ -37,7 +37,10 @@ struct StepBed {
         long_mode();
         cpu[Seg::Cs].attributes = 0xc9b;
     }
-    void protected_mode() { cpu.protected_mode(); }
+    void protected_mode() {
+        cpu.protected_mode();
+        cpu.efer_value = 0;
+    }
     /// 16-bit code at kCode with CS.base = @p base
     void real_mode(u64 base = 0) {
         cpu.real_mode();
