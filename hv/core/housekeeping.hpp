@@ -14,16 +14,25 @@ class Housekeeping {
     using Job = u64 (*)(void* context, u64 now_tsc);
 
     /// Adds a job, first due at @p now_tsc + @p period_ticks. A job that ran late is not run twice for it.
-    void add(Job job, void* context, u64 period_ticks, u64 now_tsc) {
+    /// @return its number, for hurry()
+    unsigned add(Job job, void* context, u64 period_ticks, u64 now_tsc) {
         HV_ASSERT(count_ < kMaxJobs && period_ticks != 0);
-        jobs_[count_++] = {job, context, period_ticks, now_tsc + period_ticks};
+        unsigned const number = count_++;
+        jobs_[number] = {job, context, period_ticks, now_tsc + period_ticks};
         update_due();
+        return number;
     }
+    /// Job number @p job is due at once. Any CPU; the caller kicks the one whose jobs these are.
+    void hurry(unsigned job) { __atomic_fetch_or(&hurried_, 1u << job, __ATOMIC_RELEASE); }
     /// When run() has something to do; kNever without jobs. For the timer, and for one comparison an exit.
-    u64 due_tsc() const { return due_tsc_; }
+    u64 due_tsc() const { return __atomic_load_n(&hurried_, __ATOMIC_ACQUIRE) != 0 ? 0 : due_tsc_; }
     /// Runs what is due, in the order of add().
     void run(u64 now_tsc) {
+        u32 const hurried = __atomic_exchange_n(&hurried_, 0, __ATOMIC_ACQ_REL);
         for (unsigned i = 0; i < count_; ++i) {
+            if ((hurried >> i & 1) != 0) {
+                jobs_[i].due_tsc = 0;
+            }
             if (jobs_[i].due_tsc <= now_tsc) {
                 u64 const delay = jobs_[i].job(jobs_[i].context, now_tsc);
                 jobs_[i].due_tsc = now_tsc + (delay == 0 ? jobs_[i].period_ticks : delay);
@@ -48,6 +57,7 @@ class Housekeeping {
 
     Entry jobs_[kMaxJobs] = {};
     unsigned count_ = 0;
+    u32 hurried_ = 0; ///< bit n: job n, whatever its time
     u64 due_tsc_ = kNever;
 };
 } // namespace hv

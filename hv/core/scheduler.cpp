@@ -38,12 +38,37 @@ u64 Scheduler::earliest_wake() const {
     return earliest;
 }
 
+void Scheduler::make_room_for(Runnable& runnable) {
+    if (loaded_ != nullptr && loaded_ != &runnable) {
+        loaded_->leave(cpu_);
+    }
+    loaded_ = &runnable;
+}
+
+void Scheduler::post_call(Call job, void* context) {
+    call_context_ = context;
+    __atomic_store_n(&call_, job, __ATOMIC_RELEASE);
+    host_.kick(cpu_.index);
+    while (__atomic_load_n(&call_, __ATOMIC_ACQUIRE) != nullptr) {
+        __builtin_ia32_pause();
+    }
+}
+
+void Scheduler::answer_call() {
+    Call const job = __atomic_load_n(&call_, __ATOMIC_ACQUIRE);
+    if (job != nullptr) {
+        job(call_context_, cpu_);
+        __atomic_store_n(&call_, nullptr, __ATOMIC_RELEASE);
+    }
+}
+
 void Scheduler::turn() {
     if (rendezvous_ != nullptr) {
         rendezvous_->pause_if_asked();
     }
     // What a kick announces is looked at from here on; one that comes later ends the run or the wait.
     __atomic_store_n(&cpu_.kicked, 0, __ATOMIC_RELAXED);
+    answer_call();
     u64 now = host_.now_tsc();
     if (housekeeping_ != nullptr && now >= housekeeping_->due_tsc()) {
         housekeeping_->run(now);
@@ -57,10 +82,7 @@ void Scheduler::turn() {
         host_.wait(cpu_);
         return;
     }
-    if (loaded_ != nullptr && loaded_ != chosen) {
-        loaded_->leave(cpu_);
-    }
-    loaded_ = chosen;
+    make_room_for(*chosen);
     u64 const slice_end = now + host_.tsc_hz() / 1000 * kSliceMilliseconds;
     chosen->run(cpu_, slice_end < limit ? slice_end : limit);
 }

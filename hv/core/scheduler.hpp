@@ -42,10 +42,28 @@ class Scheduler {
     /// One turn of the loop: the part that tests drive.
     void turn();
 
+    /// Runs @p job(Cpu&) on this scheduler's CPU, between two turns, and returns when it is done. From the
+    /// housekeeping of one CPU at a time, which may be this one: the debugger looks at a virtual processor
+    /// where it is loaded. The job must not wait for the caller.
+    template <class F>
+    void call(Cpu const& caller, F&& job) {
+        if (caller.index == cpu_.index) {
+            job(cpu_);
+            return;
+        }
+        post_call([](void* context, Cpu& cpu) { (*static_cast<F*>(context))(cpu); }, &job);
+    }
+    /// Makes @p runnable the one whose state may be put on this CPU. On this CPU, from a call().
+    void make_room_for(Runnable& runnable);
+
     u32 load() const { return count_; } ///< runnables placed here
     Cpu& cpu() { return cpu_; }
 
   private:
+    using Call = void (*)(void* context, Cpu&);
+    void post_call(Call, void* context);
+    void answer_call();
+
     Runnable* pick(u64 now_tsc);
     u64 earliest_wake() const;
 
@@ -58,5 +76,7 @@ class Scheduler {
     u32 count_ = 0;
     u32 next_ = 0;
     Runnable* loaded_ = nullptr; ///< whose state is on the CPU
+    Call call_ = nullptr;        ///< what another CPU waits for; with its context
+    void* call_context_ = nullptr;
 };
 } // namespace hv

@@ -92,7 +92,7 @@ void show(u32 i, std::string_view, Operator& op, Answer& answer) {
     } else {
         line.say("  dynamic memory: not reported, driver {}", p.driver);
     }
-    NamedCounter counters[64];
+    NamedCounter counters[96];
     u32 const count = op.counters(i, counters);
     for (u32 c = 0; c < count; ++c) {
         if (counters[c].value != 0) {
@@ -224,6 +224,7 @@ char const* text(RunState state) {
     case RunState::Waiting: return "waiting";
     case RunState::Running: return "running";
     case RunState::Halted: return "halted";
+    case RunState::Debug: return "debug";
     case RunState::Crashed: return "crashed";
     }
     return "?";

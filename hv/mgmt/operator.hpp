@@ -10,6 +10,7 @@ enum class RunState : u8 {
     Waiting, ///< wants to start, its startup memory is being collected
     Running,
     Halted,  ///< HLT with interrupts off: only a restart helps
+    Debug,   ///< stands still for the debugger
     Crashed, ///< triple fault, refused state, reported panic
 };
 char const* text(RunState);

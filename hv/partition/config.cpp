@@ -298,6 +298,15 @@ Result<void, ConfigError> read_config(std::span<u8 const> device_tree, Config& c
         in.enter(0);
         in.fail("partitions", "", "is missing or empty: nothing to run");
     }
+    for (u32 i = 0; i < config.partition_count && !in.failed() && config.host.debugger.empty(); ++i) {
+        if (config.partitions[i].debug_wait) {
+            format(why,
+                   "node '{}', key 'debug-wait': would wait for ever: node 'host' names no port for the "
+                   "debugger, as in debugger = \"com3\"",
+                   config.partitions[i].name);
+            return Err{ConfigError::Refused};
+        }
+    }
     if (in.failed()) {
         return Err{ConfigError::Refused};
     }

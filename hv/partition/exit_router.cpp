@@ -10,6 +10,18 @@ namespace {
 constexpr u32 kXsaveLeaf = 0xd; // its answer depends on XCR0
 }
 
+[[gnu::always_inline]] inline void VirtualProcessor::on_cpuid() {
+    u32 const leaf = static_cast<u32>(hw_.gprs[Reg::Rax]);
+    if (!CpuidPolicy::plain(leaf) && leaf == kXsaveLeaf) [[unlikely]] {
+        cpuid_.set_xcr0(host_.guest_xcr0());
+    }
+    CpuidRegs const& r = cpuid_.query(leaf, static_cast<u32>(hw_.gprs[Reg::Rcx]));
+    hw_.gprs[Reg::Rax] = r.eax;
+    hw_.gprs[Reg::Rbx] = r.ebx;
+    hw_.gprs[Reg::Rcx] = r.ecx;
+    hw_.gprs[Reg::Rdx] = r.edx;
+}
+
 /// Answers a CPUID and enters again, until something else exits. CPUID moves no timer, wakes nobody and
 /// leaves no work behind, so what the caller looked at before the first entry still holds.
 Exit const& VirtualProcessor::answer_cpuid(Exit const& first, u64 deadline_tsc) {
@@ -66,16 +78,12 @@ void VirtualProcessor::skip_unknown_length(Exit const& exit) {
     }
 }
 
-inline void VirtualProcessor::on_cpuid() {
-    u32 const leaf = static_cast<u32>(hw_.gprs[Reg::Rax]);
-    if (!CpuidPolicy::plain(leaf) && leaf == kXsaveLeaf) [[unlikely]] {
-        cpuid_.set_xcr0(host_.guest_xcr0());
+void VirtualProcessor::answer(Exit const& exit, Cpu& cpu) {
+    if (exit.kind == ExitKind::Cpuid) {
+        on_cpuid();
+        skip(exit);
     }
-    CpuidRegs const& r = cpuid_.query(leaf, static_cast<u32>(hw_.gprs[Reg::Rcx]));
-    hw_.gprs[Reg::Rax] = r.eax;
-    hw_.gprs[Reg::Rbx] = r.ebx;
-    hw_.gprs[Reg::Rcx] = r.ecx;
-    hw_.gprs[Reg::Rdx] = r.edx;
+    handle(exit, cpu);
 }
 
 void VirtualProcessor::on_host_event(Cpu& cpu) {
@@ -111,8 +119,7 @@ void VirtualProcessor::on_halt(Exit const& exit) {
     hw_.clear_interrupt_shadow();
     halted_ = true;
     dead_halt_ = (hw_.read(Reg::Rflags) & rflags::kInterrupt) == 0;
-    // An interrupt that waits ends the halt at once.
-    attend(host_.now_tsc());
+    attention_ = true; // an interrupt that waits ends the halt at once
 }
 
 void VirtualProcessor::on_xsetbv(Exit const& exit) {

@@ -40,8 +40,8 @@ void VirtualProcessor::on_nested_fault(Exit const& exit) {
 /// Apart from the first touches, which are counted in instructions.
 [[gnu::noinline]] void VirtualProcessor::on_unbacked_page(NestedFaultExit const& fault, mm::Touch touch) {
     switch (touch) {
-    case mm::Touch::Mapped:
-    case mm::Touch::Guarded: return;
+    case mm::Touch::Mapped: return;
+    case mm::Touch::Guarded: guard_fault_ = fault; return;
     case mm::Touch::Ballooned:
     case mm::Touch::SmartPaged:
         // The guest gave this page away and knows it. #GP is a fault that its own guarded accesses survive;

@@ -9,6 +9,7 @@
 #include "hv/mm/guest_memory.hpp"
 #include "hv/mm/owned_frames.hpp"
 #include "hv/partition/config.hpp"
+#include "hv/partition/debugger/debugger_host.hpp"
 #include "hv/partition/devices.hpp"
 #include "hv/partition/image_store.hpp"
 #include "hv/partition/memory_adapter.hpp"
@@ -31,6 +32,7 @@ struct HostParts {
     HostCpuid host_cpuid;
     u32 guest_physical_bits; ///< what second-level tables and the processor can translate
     bool numa_spanning;
+    DebuggerHost* debugger = nullptr; ///< null: the configuration names no port for one
 };
 
 /// What a guest's doings mean for the partition's life. Called during an exit: note it, act when work()

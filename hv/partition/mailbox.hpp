@@ -20,6 +20,8 @@ struct Snapshot {
     char const* driver = "none";
     bool can_shut_down = false; ///< the guest's shutdown service listens
     u64 started_tsc = 0;
+    bool waits_for_debugger = false; ///< started with debug-wait, and not continued yet
+    bool kept = false;               ///< crashed, and its state is there to look at
     u64 restarts = 0;
     u64 ends = 0;   ///< counts power-offs, crashes and failed starts
     u64 starts = 0; ///< counts power-ons, so that a reader notices a new life

@@ -51,15 +51,20 @@ u64 Partition::startup_pages() const {
 }
 
 bool Partition::ready(u64 now_tsc) {
-    if (now_tsc >= next_tick_tsc_ || mailbox_.has_requests() || mailbox_.has_order() ||
-        ending_ != Ending::None) {
+    if (mailbox_.has_requests() || ending_ != Ending::None) {
+        return true;
+    }
+    if (held()) {
+        return false;
+    }
+    if (now_tsc >= next_tick_tsc_ || mailbox_.has_order()) {
         return true;
     }
     return runs() && (guest_->vp().ready(now_tsc) || guest_->vmbus().has_pending_work());
 }
 
 u64 Partition::wake_tsc() const {
-    if (guest_ == nullptr && state_ != mgmt::RunState::Waiting) {
+    if ((guest_ == nullptr && state_ != mgmt::RunState::Waiting) || held()) {
         return kNever;
     }
     u64 const timer = runs() ? guest_->vp().next_timer_tsc() : kNever;
@@ -68,8 +73,22 @@ u64 Partition::wake_tsc() const {
 
 void Partition::run(Cpu& cpu, u64 until_tsc) {
     work(cpu, host_.host.now_tsc());
-    if (runs()) {
-        guest_->vp().run(cpu, until_tsc < next_tick_tsc_ ? until_tsc : next_tick_tsc_);
+    if (!runs() || held()) {
+        return;
+    }
+    u64 const until = until_tsc < next_tick_tsc_ ? until_tsc : next_tick_tsc_;
+    if (debugger_ == nullptr || !debugger_->attached()) {
+        guest_->vp().run(cpu, until);
+        return;
+    }
+    debugger_->run(cpu, until);
+    if (debugger_->stopped()) {
+        stand_still();
+        host_.debugger->partition_stopped(id_);
+        if (debugger_->stopped_for_long()) {
+            keep_counters();
+            publish();
+        }
     }
 }
 
@@ -93,11 +112,22 @@ void Partition::work(Cpu& cpu, u64 now_tsc) {
     while (auto const request = mailbox_.take_request()) {
         take_request(cpu, *request);
     }
-    switch (std::exchange(ending_, Ending::None)) {
+    Ending const ending = std::exchange(ending_, Ending::None);
+    switch (ending) {
     case Ending::None: break;
     case Ending::PowerOff: stop(cpu, mgmt::RunState::Off, ending_why_); break;
-    case Ending::Crash: stop(cpu, mgmt::RunState::Crashed, ending_why_); break;
+    case Ending::Crash:
+    case Ending::Panic:
+        if (host_.debugger != nullptr && guest_ != nullptr) {
+            keep_crashed(ending == Ending::Panic ? Hold::Panicked : Hold::Crashed, ending_why_);
+        } else {
+            stop(cpu, mgmt::RunState::Crashed, ending_why_);
+        }
+        break;
     case Ending::Reset: restart(cpu); break;
+    }
+    if (held()) {
+        return;
     }
     if (runs() && guest_->vmbus().has_pending_work()) {
         MemoryWork::Account const account{guest_->memory_work()};
@@ -115,6 +145,9 @@ void Partition::take_request(Cpu& cpu, mgmt::Request request) {
     next_tick_tsc_ = 0; // a partition that is off does not tick; whatever is asked of it now may want to
     switch (request) {
     case mgmt::Request::Start:
+        if (kept()) {
+            end_guest(cpu);
+        }
         if (runs() || state_ == mgmt::RunState::Waiting) {
             return;
         }
@@ -200,10 +233,25 @@ void Partition::boot(Cpu& cpu) {
     log_info("partition {}: {} with {} MiB on processor {}", name(), restarting_ ? "restarted" : "started",
              config_.memory.startup_mib, cpu_index_);
     next_tick_tsc_ = started_tsc_;
+    still_since_tsc_ = 0; // its clocks have just been set
+    hold_ = config_.debug_wait && !restarting_ && host_.debugger != nullptr ? Hold::Waits : Hold::None;
+    if (debugger_ != nullptr && debugger_->attached()) {
+        debugger_->rebooted(*guest_, std::exchange(stop_at_boot_, false));
+        hold_ = Hold::None;
+    }
+    if (held()) {
+        stand_still();
+        if (debugger_ != nullptr && debugger_->stopped()) {
+            host_.debugger->partition_stopped(id_);
+        } else {
+            log_info("partition {}: waits for the debugger before its first instruction", name());
+        }
+    }
     publish();
 }
 
 void Partition::restart(Cpu& cpu) {
+    hold_ = Hold::None;
     guest_->reset_devices();
     ++restarts_;
     restarting_ = true;
@@ -215,6 +263,14 @@ void Partition::end_guest(Cpu& cpu) {
     if (guest_ == nullptr) {
         return;
     }
+    if (debugger_ != nullptr && debugger_->attached()) {
+        debugger_->guest_ends();
+        debug_ended_ = true;
+        host_.debugger->partition_stopped(id_);
+    }
+    hold_ = Hold::None;
+    still_since_tsc_ = 0;
+    stop_at_boot_ = false;
     guest_->reset_devices();
     guest_->vp().leave(cpu);
     keep_counters();
@@ -224,6 +280,7 @@ void Partition::end_guest(Cpu& cpu) {
 
 void Partition::stop(Cpu& cpu, mgmt::RunState state, char const* detail) {
     end_guest(cpu);
+    debug_ended_ = debug_ended_ || std::exchange(stop_at_boot_, false);
     ending_ = Ending::None;
     waiting_for_pages_ = 0;
     ++ends_;
@@ -289,7 +346,9 @@ void Partition::take_order(dm::Order const& order) {
 
 void Partition::publish() {
     Snapshot s;
-    s.state = state_;
+    s.state = held() && !kept() ? mgmt::RunState::Debug : state_;
+    s.waits_for_debugger = hold_ == Hold::Waits;
+    s.kept = kept();
     s.detail = detail_;
     s.waiting_for_pages = waiting_for_pages_;
     s.started_tsc = started_tsc_;
@@ -328,6 +387,9 @@ void Partition::keep_counters() {
     vmbus_counters_ = guest_->vmbus().counters();
     hyperv_counters_ = guest_->hyperv().counters();
     port_counters_ = guest_->devices().ports().counters();
+    if (debugger_ != nullptr) {
+        debug_counters_ = debugger_->counters();
+    }
     mm::OwnerCount const frames = host_.frames.count(owner());
     overhead_pages_ = frames.pages - frames.guest_pages;
     ballooning_ticks_ = guest_->memory_work().ballooning_ticks();

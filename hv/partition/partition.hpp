@@ -5,10 +5,14 @@
 //                                     ▲                        │ triple fault, refused state ──► Crashed
 //                                     └──────── reset ─────────┘
 //
+// Held, it has a guest that does not run and whose clocks stand still: for the debugger, or after a crash
+// that a debugger may want to look at.
+//
 // Everything happens on the physical CPU it is placed on, in its turn of that CPU's scheduler; other CPUs use
 // its mailbox.
 #pragma once
 #include "hv/core/scheduler.hpp"
+#include "hv/partition/debugger/debugger.hpp"
 #include "hv/partition/guest.hpp"
 #include "hv/partition/mailbox.hpp"
 
@@ -33,6 +37,26 @@ class Partition final : public Runnable, public GuestEvents {
     Guest* guest() { return guest_; }
     mm::Owner owner() const { return mm::partition_owner(id_); }
 
+    // The debugger's session, by Scheduler::call() on this partition's CPU.
+    /// Lets the debugger in: it stops the guest. @return false when the partition is off
+    bool debug_attach(Cpu&);
+    /// The debugger is gone: the guest goes on as if it had never been there, unless it has crashed.
+    void debug_detach(Cpu&);
+    /// The debugger while it is attached, or nullptr.
+    Debugger* debugger() { return debugger_ != nullptr && debugger_->attached() ? debugger_ : nullptr; }
+    /// Starts or restarts it, to stand before its first instruction. @return false: no memory for the
+    /// debugger
+    bool debug_restart(Cpu&);
+    void debug_interrupt(Cpu&);
+    /// Lets the stopped guest go on, its state being on the CPU.
+    void debug_resume(ResumeOrder const& order);
+    /// Cuts its power.
+    void debug_kill(Cpu&);
+    /// Once after an attached guest's end.
+    bool debug_take_end() { return std::exchange(debug_ended_, false); }
+    /// Puts the guest's state on the CPU.
+    void debug_load(Cpu&);
+
     // Runnable
     bool ready(u64 now_tsc) override;
     u64 wake_tsc() const override;
@@ -43,13 +67,26 @@ class Partition final : public Runnable, public GuestEvents {
     void guest_powered_off() override { note(Ending::PowerOff, "powered off"); }
     void guest_reset() override { note(Ending::Reset, "reset"); }
     void guest_failed(char const* why) override { note(Ending::Crash, why); }
-    void guest_panicked() override { panicked_ = true; }
+    void guest_panicked() override;
 
   private:
-    enum class Ending : u8 { None, PowerOff, Reset, Crash };
+    enum class Ending : u8 { None, PowerOff, Reset, Crash, Panic };
+    enum class Hold : u8 {
+        None,
+        Waits,    ///< started with debug-wait: before its first instruction
+        Crashed,  ///< cannot go on; kept as it was for a post-mortem look
+        Panicked, ///< the same, but the guest would have more to do
+    };
 
     void note(Ending, char const* why);
     bool runs() const { return guest_ != nullptr && state_ != mgmt::RunState::Waiting; }
+    /// Has a guest that must not be entered.
+    bool held() const { return hold_ != Hold::None || (debugger_ != nullptr && debugger_->stopped()); }
+    void stand_still();
+    void go_on();
+    bool make_debugger();
+    void keep_crashed(Hold, char const* why);
+    bool kept() const { return hold_ == Hold::Crashed || hold_ == Hold::Panicked; }
     void work(Cpu&, u64 now_tsc);
     void take_request(Cpu&, mgmt::Request);
     void try_start(Cpu&);
@@ -76,6 +113,11 @@ class Partition final : public Runnable, public GuestEvents {
     char const* ending_why_ = "";
     bool panicked_ = false;
     bool restarting_ = false;
+    Hold hold_ = Hold::None;
+    Debugger* debugger_ = nullptr; ///< made when one attaches first, kept for the next
+    bool debug_ended_ = false;
+    bool stop_at_boot_ = false; ///< debug_restart() waits for it
+    u64 still_since_tsc_ = 0;   ///< when the guest's clocks were stopped; 0: they run
     u64 next_tick_tsc_ = 0;
     u64 waiting_since_tsc_ = 0;
     u64 waiting_for_pages_ = 0;
@@ -90,5 +132,6 @@ class Partition final : public Runnable, public GuestEvents {
     vmbus::VmbusCounters vmbus_counters_;
     hyperv::HypervCounters hyperv_counters_;
     platform::PortBus::Counters port_counters_;
+    Debugger::Counters debug_counters_;
 };
 } // namespace hv::partition

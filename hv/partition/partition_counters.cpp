@@ -53,6 +53,12 @@ u32 Partition::counters(std::span<mgmt::NamedCounter> into) const {
     add("hypercalls while disabled", hyperv_counters_.hypercalls_while_disabled);
     add("synthetic MSR faults", hyperv_counters_.msr_faults);
     add("synthetic timer expirations", hyperv_counters_.timer_expirations);
+    add("instructions stepped", debug_counters_.steps);
+    add("guarded pages touched", debug_counters_.guard_faults);
+    add("debug steps", debug_counters_.round_trips);
+    add("debug step ticks", debug_counters_.round_trip_ticks);
+    add("debug false conditions", debug_counters_.false_conditions);
+    add("debug condition ticks", debug_counters_.false_condition_ticks);
     return count;
 }
 } // namespace hv::partition

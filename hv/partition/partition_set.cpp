@@ -73,7 +73,7 @@ bool PartitionSet::all_ended() {
     for (u32 i = 0; i < count_; ++i) {
         Partition& p = *partitions_[i];
         Snapshot const s = p.mailbox().snapshot();
-        bool const ended = s.state == mgmt::RunState::Off || s.state == mgmt::RunState::Crashed;
+        bool const ended = s.state == mgmt::RunState::Off || (s.state == mgmt::RunState::Crashed && !s.kept);
         if (!ended || p.mailbox().has_requests()) {
             return false;
         }
@@ -98,7 +98,8 @@ mgmt::PartitionStatus PartitionSet::status(u32 index) {
     dm::PartitionView view = s.memory;
     fill_settings(index, view);
     MemoryConfig const& m = p.config().memory;
-    bool const running = s.state == mgmt::RunState::Running || s.state == mgmt::RunState::Halted;
+    bool const running = s.state == mgmt::RunState::Running || s.state == mgmt::RunState::Halted ||
+                         s.state == mgmt::RunState::Debug;
     return {.name = p.name(),
             .state = s.state,
             .detail = s.detail,
@@ -143,17 +144,22 @@ u32 PartitionSet::counters(u32 index, std::span<mgmt::NamedCounter> into) {
 
 bool PartitionSet::request(u32 index, mgmt::Request request, TextBuffer& why) {
     Partition& p = *partitions_[index];
-    mgmt::RunState const state = p.mailbox().snapshot().state;
-    bool const ended = state == mgmt::RunState::Off || state == mgmt::RunState::Crashed;
+    Snapshot const s = p.mailbox().snapshot();
+    bool const ended = s.state == mgmt::RunState::Off || s.state == mgmt::RunState::Crashed;
     if (request == mgmt::Request::Start && !ended) {
         why.put("it is running already");
         return false;
     }
-    if ((request == mgmt::Request::Shutdown || request == mgmt::Request::TurnOff) && ended) {
+    bool const lets_go = request == mgmt::Request::TurnOff && s.kept; // of what was kept for the debugger
+    if (request == mgmt::Request::Shutdown && s.state == mgmt::RunState::Debug) {
+        why.put("it stands still for the debugger; 'stop NAME off' cuts the power");
+        return false;
+    }
+    if ((request == mgmt::Request::Shutdown || request == mgmt::Request::TurnOff) && ended && !lets_go) {
         why.put("it is not running");
         return false;
     }
-    if (request == mgmt::Request::Shutdown && !p.mailbox().snapshot().can_shut_down) {
+    if (request == mgmt::Request::Shutdown && !s.can_shut_down) {
         why.put("its guest has no shutdown service to ask (driver hv_utils); 'stop NAME off' cuts the power");
         return false;
     }

@@ -19,6 +19,13 @@ class PartitionTime final : public PartitionClock {
         start_tsc_ = host_.now_tsc();
         guest_offset_ = 0 - start_tsc_;
     }
+    /// The clocks have stood still for @p ticks of the host's: TSC and reference time go on where they
+    /// stopped. Timers that are kept in either need no change; the caller reloads the processors' TSC
+    /// offsets.
+    void skip(u64 ticks) {
+        start_tsc_ += ticks;
+        guest_offset_ -= ticks;
+    }
     /// The guest wrote its TSC. Reference time does not move.
     void set_guest_offset(u64 offset) { guest_offset_ = offset; }
     u64 guest_offset() const { return guest_offset_; }

@@ -41,6 +41,12 @@ void VirtualProcessor::set_tsc_offset(u64 offset) {
     timers_changed();
 }
 
+void VirtualProcessor::shift_tsc(u64 offset) {
+    tsc_offset_ = offset;
+    hw_.set_tsc_offset(offset);
+    timers_changed();
+}
+
 void VirtualProcessor::enter_at(EntryState const& entry) {
     // Flat segments as the boot protocols ask (Linux "64-bit Boot Protocol", PVH and multiboot "Machine
     // state").
@@ -89,16 +95,21 @@ void VirtualProcessor::leave(Cpu&) {
     loaded_ = false;
 }
 
-void VirtualProcessor::run(Cpu& cpu, u64 until_tsc) {
+void VirtualProcessor::begin_slice(Cpu& cpu, u64 until_tsc) {
     load(cpu);
     slice_end_tsc_ = until_tsc;
     leave_loop_ = false;
-    if (attention_ || halted_) {
-        attend(host_.now_tsc());
-    }
-    while (!leave_loop_ && !halted_) {
+    attention_ = attention_ || halted_;
+}
+
+void VirtualProcessor::run(Cpu& cpu, u64 until_tsc) {
+    begin_slice(cpu, until_tsc);
+    while (!leave_loop_) {
         if (attention_) [[unlikely]] {
             attend(host_.now_tsc());
+        }
+        if (halted_) {
+            return;
         }
         u64 const deadline = slice_end_tsc_ < next_timer_tsc_ ? slice_end_tsc_ : next_timer_tsc_;
         host_.arm_timer(cpu, deadline);
@@ -156,6 +167,32 @@ u64 VirtualProcessor::next_timer() const {
     u64 const apic = apic_guest_tsc == kNever ? kNever : apic_guest_tsc - tsc_offset_;
     u64 const others = guest_.next_timer_tsc(index_);
     return apic < others ? apic : others;
+}
+
+void VirtualProcessor::hold_interrupts() {
+    if (interrupt_window_) {
+        hw_.request_interrupt_window(false);
+        interrupt_window_ = false;
+    }
+    attention_ = true;
+}
+
+Exit const& VirtualProcessor::enter(Cpu& cpu, bool mind_timers) {
+    u64 const deadline = mind_timers && next_timer_tsc_ < slice_end_tsc_ ? next_timer_tsc_ : slice_end_tsc_;
+    host_.arm_timer(cpu, deadline);
+    return hw_.run(deadline);
+}
+
+std::span<u8> VirtualProcessor::fpu_image() {
+    HV_ASSERT(loaded_);
+    host_.save_fpu(fpu_);
+    host_.load_fpu(fpu_); // saving has widened XCR0
+    return fpu_.area();
+}
+
+void VirtualProcessor::fpu_changed() {
+    HV_ASSERT(loaded_);
+    host_.load_fpu(fpu_);
 }
 
 void VirtualProcessor::dump() {

@@ -14,6 +14,8 @@
 #include "hv/partition/loaders/loader.hpp"
 #include "hv/partition/vp_counters.hpp"
 #include "hv/platform/interrupt_fabric.hpp"
+#include <optional>
+#include <utility>
 
 namespace hv::partition {
 class Guest;
@@ -71,7 +73,49 @@ class VirtualProcessor {
     /// Guest TSC = host TSC + this.
     u64 tsc_offset() const { return tsc_offset_; }
     void set_tsc_offset(u64 offset);
+    /// The same where reference time has moved with it: what the guest reads from it stays valid.
+    void shift_tsc(u64 offset);
     void dump();
+
+    // For the debugger (debugger/vp_debugger.hpp), which takes the loop of run() into its own hands. On the
+    // CPU where this is loaded.
+    void begin_slice(Cpu&, u64 until_tsc);
+    bool leaves_loop() const { return leave_loop_; }
+    /// Timers and interrupts that are due.
+    void attend_if_asked() {
+        if (attention_) {
+            attend(host_.now_tsc());
+        }
+    }
+    /// Interrupts wait until attend_if_asked() is called again; a window for them is not asked for.
+    void hold_interrupts();
+    /// One entry, whatever waits. @param mind_timers come back when the guest's next timer is due
+    /// @return valid until the next
+    Exit const& enter(Cpu&, bool mind_timers);
+    /// What the loop would do with that exit.
+    void answer(Exit const&, Cpu&);
+    /// The last exit was refused by a page guard: answer() left it to the debugger.
+    std::optional<NestedFaultExit> take_guard_fault() { return std::exchange(guard_fault_, std::nullopt); }
+    /// Ends a halt as an interrupt would, so that a step can go on behind HLT.
+    void end_halt() { halted_ = dead_halt_ = false; }
+    /// #DB for the guest, with these bits of DR6.
+    void raise_debug(u64 causes);
+    void inject_fault(GuestFault const& fault) { raise_fault(fault); }
+    HardwareBreakpoints const& guest_breakpoints() const { return debug_registers_; }
+    u64 guest_dr6() const { return dr6_; }
+    /// Told when the guest has written its debug registers; null: they are armed as they are.
+    void on_debug_registers(void (*changed)(void* context), void* context) {
+        debug_registers_changed_ = changed, debug_registers_context_ = context;
+    }
+    /// CR0, CR2, CR3, CR4 or CR8 as if the guest had written it. @return false if it may not have this value
+    bool set_control(u8 number, u64 value) { return write_control(number, value); }
+    u64 control(u8 number) { return read_control(number); }
+    bool set_state_msr(StateMsr msr, u64 value) { return write_state_msr(msr, value); }
+    bool read_any_msr(u32 index, u64& value) { return read_msr(index, value); }
+    /// The extended state in memory, in XSAVE's standard form; the registers have the same until
+    /// fpu_changed() takes what was written there.
+    std::span<u8> fpu_image();
+    void fpu_changed();
 
   private:
     void attend(u64 now_tsc);
@@ -98,7 +142,6 @@ class VirtualProcessor {
     void on_xsetbv(Exit const&);
     void on_exception(Exit const&);
     void stop_for(Exit const&, char const* why);
-    void raise_debug(u64 causes);
     void raise_fault(GuestFault const&);
     void raise_exception(u8 vector) { raise_fault(GuestFault::exception(vector)); }
     void raise_gp() { raise_fault(GuestFault::general_protection()); }
@@ -148,6 +191,9 @@ class VirtualProcessor {
     FpuState fpu_;
     GuestMsrs msrs_;
     VpCounters counters_;
+    std::optional<NestedFaultExit> guard_fault_;
+    void (*debug_registers_changed_)(void*) = nullptr;
+    void* debug_registers_context_ = nullptr;
     HardwareBreakpoints debug_registers_; ///< DR0–DR3 and DR7 of the guest, as it sees them
     u64 dr6_ = 0xffff'0ff0;
     u64 tsc_aux_ = 0;

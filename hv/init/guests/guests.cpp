@@ -5,6 +5,7 @@
 #include "hv/init/cpu/machine_end.hpp"
 #include "hv/init/cpu/provoke.hpp"
 #include "hv/init/cpu/serial_console.hpp"
+#include "hv/init/guests/debugger_line.hpp"
 #include "hv/mgmt/console_commands.hpp"
 #include "hv/mm/memory_check.hpp"
 #include "hv/svm/svm_backend.hpp"
@@ -90,6 +91,7 @@ struct GuestHost {
     std::optional<partition::ImageStore> store;
     std::optional<partition::HostParts> parts;
     std::optional<partition::PartitionSet> set;
+    std::optional<DebuggerLine> debugger;
     Scheduler* schedulers[kMaxPhysicalCpus] = {};
     bool ended_told = false;
 };
@@ -172,6 +174,20 @@ u32 place(GuestHost& host) {
         }
     }
     return best;
+}
+
+/// The port is there before the first partition starts, because that one may have to wait for the debugger.
+void open_debugger(GuestHost& host) {
+    std::string_view const port = host.config.host.debugger;
+    if (port.empty()) {
+        return;
+    }
+    host.debugger.emplace(host.machine.boot_cpu.cpu, host.machine.services, host.machine.housekeeping,
+                          serial_port(port));
+    if (!host.debugger->open()) {
+        refuse_because("ballast.dtb: node 'host', key 'debugger', value '{}': no serial port answers there",
+                       port);
+    }
 }
 
 void make_schedulers(GuestHost& host) {
@@ -311,20 +327,26 @@ void prepare_guests(Machine& machine) {
     GuestHost& host = *guest_host;
     load_images(host);
     read_configuration(host);
-    host.parts.emplace(partition::HostParts{.host = machine.services,
-                                            .backend = *backend,
-                                            .frames = machine.frames,
-                                            .images = *host.store,
-                                            .console = host.lines,
-                                            .host_cpuid = host_cpuid,
-                                            .guest_physical_bits = guest_physical_bits(),
-                                            .numa_spanning = host.config.host.numa_spanning ||
-                                                             machine.frames.node_count() == 1});
+    open_debugger(host);
+    host.parts.emplace(partition::HostParts{
+        .host = machine.services,
+        .backend = *backend,
+        .frames = machine.frames,
+        .images = *host.store,
+        .console = host.lines,
+        .host_cpuid = host_cpuid,
+        .guest_physical_bits = guest_physical_bits(),
+        .numa_spanning = host.config.host.numa_spanning || machine.frames.node_count() == 1,
+        .debugger = host.debugger ? &host.debugger->host_side() : nullptr});
     host.set.emplace(host.config.host, machine.services, machine.frames, backend->name());
     host.proof.watch(*host.set);
     host.set->set_proof(host.proof);
     make_schedulers(host);
     make_partitions(host);
+    if (host.debugger) {
+        host.debugger->start(*host.set, host.schedulers);
+        log_info("debugger: gdb's remote protocol on {}", host.config.host.debugger);
+    }
     u64 const hz = machine.services.tsc_hz();
     machine.housekeeping.add(balance_job, &host, hz, arch::rdtsc());
     console().on_line(take_command, &host);

@@ -46,3 +46,17 @@ TEST_CASE("a job that ran late runs once, and one in a hurry says so", "[houseke
     jobs.run(106);
     CHECK(job.ran.size() == 2);
 }
+
+TEST_CASE("a job that somebody hurries runs at the next look, and the others keep their times",
+          "[housekeeping]") {
+    Housekeeping jobs;
+    Job first, second;
+    jobs.add(Job::run, &first, 10, 0);
+    unsigned const number = jobs.add(Job::run, &second, 50, 0);
+    jobs.hurry(number);
+    CHECK(jobs.due_tsc() == 0);
+    jobs.run(5);
+    CHECK(first.ran.empty());
+    CHECK(second.ran == std::vector<u64>{5});
+    CHECK(jobs.due_tsc() == 10);
+}

@@ -2,8 +2,10 @@
 // Turns of one physical CPU, with runnables that say what they were told.
 #include "hv/core/scheduler.hpp"
 #include "tests/fakes/manual_host.hpp"
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <string>
+#include <thread>
 
 using namespace hv;
 using hv::test::ManualHost;
@@ -191,4 +193,36 @@ TEST_CASE("housekeeping is done when it is due, not before, and shortens slices 
     CHECK(job.runs == 2);
     CHECK(bed.host.armed.back() == start + 15'000);
     CHECK(bed.host.tsc == start + 15'000);
+}
+
+TEST_CASE("a call from this CPU's own housekeeping runs at once", "[scheduler]") {
+    Bed bed;
+    bool called = false;
+    bed.scheduler.call(bed.host.cpu(), [&](Cpu& cpu) { called = &cpu == &bed.scheduler.cpu(); });
+    CHECK(called);
+}
+
+TEST_CASE("a call from another CPU runs in the next turn, and the caller waits for it", "[scheduler]") {
+    Bed bed;
+    Cpu other;
+    other.index = 1;
+    std::atomic<bool> called = false;
+    std::thread caller{[&] { bed.scheduler.call(other, [&](Cpu&) { called = true; }); }};
+    while (!called) {
+        bed.scheduler.turn();
+    }
+    caller.join();
+    CHECK(called);
+}
+
+TEST_CASE("who makes room on the CPU takes the last one's state off it", "[scheduler]") {
+    Bed bed;
+    CHECK(bed.scheduler.add(bed.a));
+    CHECK(bed.scheduler.add(bed.b));
+    bed.turns(1);
+    bed.log.clear();
+    bed.scheduler.make_room_for(bed.b);
+    CHECK(bed.log == "-a ");
+    bed.scheduler.make_room_for(bed.b);
+    CHECK(bed.log == "-a ");
 }

@@ -244,8 +244,8 @@ TEST_CASE("words too many are refused, not ignored", "[mgmt]") {
 }
 
 TEST_CASE("every state has a word", "[mgmt]") {
-    for (RunState state :
-         {RunState::Off, RunState::Waiting, RunState::Running, RunState::Halted, RunState::Crashed}) {
+    for (RunState state : {RunState::Off, RunState::Waiting, RunState::Running, RunState::Halted,
+                           RunState::Debug, RunState::Crashed}) {
         CHECK(std::string{text(state)} != "?");
     }
 }
@@ -264,7 +264,7 @@ TEST_CASE("more counters than fit, long names and many partitions stay within th
     console.type("list");
     CHECK(console.lines.size() == 66);
     console.type("show " + names[63]);
-    CHECK(console.lines.size() == 5 + 64);
+    CHECK(console.lines.size() == 5 + 96);
     console.type("show nobody");
     for (std::string const& line : console.lines) {
         CHECK(line.size() <= 256);

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hv/init/debugger/vcpu_registers.hpp"
+#include "hv/core/vcpu_view.hpp"
+#include "hv/init/debugger/xsave_registers.hpp"
+
+namespace hv::init {
+namespace {
+using gdb::RegisterId;
+using partition::VirtualProcessor;
+
+bool between(RegisterId id, RegisterId first, RegisterId last) {
+    return id >= first && id <= last;
+}
+Seg segment_of(RegisterId id, RegisterId first) {
+    return static_cast<Seg>(static_cast<u8>(id) - static_cast<u8>(first)); // the same order: ES … GS
+}
+/// CR0 … CR8 by number, or -1.
+int control_of(RegisterId id) {
+    switch (id) {
+    case RegisterId::Cr0: return 0;
+    case RegisterId::Cr2: return 2;
+    case RegisterId::Cr3: return 3;
+    case RegisterId::Cr4: return 4;
+    case RegisterId::Cr8: return 8;
+    default: return -1;
+    }
+}
+bool in_long_mode(VirtualProcessor& vp) {
+    VcpuView view{vp.hardware()};
+    return code_mode(view).code_bits == 64;
+}
+u64 number_of(std::span<u8 const> from) {
+    u64 value = 0;
+    __builtin_memcpy(&value, from.data(), from.size() < sizeof value ? from.size() : sizeof value);
+    return value;
+}
+} // namespace
+
+bool read_integer(VirtualProcessor& vp, RegisterId id, u64& value) {
+    VirtVcpu& hw = vp.hardware();
+    if (id <= RegisterId::Rflags) {
+        value = hw.read(static_cast<Reg>(id));
+        return true;
+    }
+    if (between(id, RegisterId::Es, RegisterId::Gs)) {
+        value = hw.read(segment_of(id, RegisterId::Es)).selector;
+        return true;
+    }
+    if (between(id, RegisterId::EsBase, RegisterId::GsBase)) {
+        value = hw.read(segment_of(id, RegisterId::EsBase)).base;
+        return true;
+    }
+    if (int const number = control_of(id); number >= 0) {
+        value = vp.control(static_cast<u8>(number));
+        return true;
+    }
+    if (id == RegisterId::KernelGsBase || id == RegisterId::Efer) {
+        value = hw.read(id == RegisterId::Efer ? StateMsr::IA32_EFER : StateMsr::IA32_KERNEL_GS_BASE);
+        return true;
+    }
+    if (between(id, RegisterId::Fctrl, RegisterId::Fop) || id == RegisterId::Mxcsr) {
+        value = 0;
+        return read_extended(vp.fpu_image(), id, {reinterpret_cast<u8*>(&value), 4});
+    }
+    return false;
+}
+
+bool read_register(VirtualProcessor& vp, RegisterId id, std::span<u8> to) {
+    u64 value = 0;
+    if (id < RegisterId::St0) {
+        bool const known = read_integer(vp, id, value);
+        __builtin_memcpy(to.data(), &value, to.size() < sizeof value ? to.size() : sizeof value);
+        return known;
+    }
+    return read_extended(vp.fpu_image(), id, to);
+}
+
+bool write_register(VirtualProcessor& vp, RegisterId id, std::span<u8 const> from) {
+    VirtVcpu& hw = vp.hardware();
+    u64 const value = number_of(from);
+    if (id < RegisterId::St0) {
+        u64 now = 0;
+        if (read_integer(vp, id, now) && now == value) {
+            return true; // gdb writes everything back around a call
+        }
+    }
+    if (id == RegisterId::Rflags) {
+        constexpr u64 kWritable = 0x3f'7fd5; // SDM vol 1, "EFLAGS Register": all but the reserved bits
+        hw.write(Reg::Rflags, (value & kWritable) | rflags::kReserved1);
+        vp.attend_soon();
+        return true;
+    }
+    if (id == RegisterId::Rip) {
+        if (in_long_mode(vp) && !is_canonical(value)) {
+            return false;
+        }
+        hw.write(Reg::Rip, value);
+        hw.clear_interrupt_shadow();
+        vp.end_halt();
+        return true;
+    }
+    if (id < RegisterId::Rip) {
+        hw.write(static_cast<Reg>(id), value);
+        return true;
+    }
+    if (between(id, RegisterId::Es, RegisterId::Gs)) {
+        VcpuView view{hw};
+        if (!code_mode(view).real) {
+            return false;
+        }
+        Segment segment = hw.read(segment_of(id, RegisterId::Es));
+        segment.selector = static_cast<u16>(value);
+        segment.base = value << 4;
+        hw.write(segment_of(id, RegisterId::Es), segment);
+        return true;
+    }
+    if (id == RegisterId::FsBase || id == RegisterId::GsBase || id == RegisterId::KernelGsBase ||
+        id == RegisterId::Efer) {
+        StateMsr const msr = id == RegisterId::FsBase         ? StateMsr::IA32_FS_BASE
+                             : id == RegisterId::GsBase       ? StateMsr::IA32_GS_BASE
+                             : id == RegisterId::KernelGsBase ? StateMsr::IA32_KERNEL_GS_BASE
+                                                              : StateMsr::IA32_EFER;
+        return vp.set_state_msr(msr, value);
+    }
+    if (between(id, RegisterId::EsBase, RegisterId::DsBase)) {
+        return false;
+    }
+    if (int const number = control_of(id); number >= 0) {
+        return vp.set_control(static_cast<u8>(number), value);
+    }
+    if (!write_extended(vp.fpu_image(), id, from)) {
+        return false;
+    }
+    vp.fpu_changed();
+    return true;
+}
+} // namespace hv::init
