@@ -152,7 +152,11 @@ u64 big_endian(u8 const* bytes, usize count) {
 
 /// The state is in locals, for the compiler to keep in registers: this runs at every hit of a breakpoint.
 Result<u64, AgentError> run(std::span<u8 const> code, AgentContext& context) {
-    u64 stack[kMaxAgentStack + 1]; // only what is below depth has a value; one more, to notice the overflow
+    // One place more than may be used, to notice the overflow, and three zeros below the floor, which no
+    // operation reaches: it looks at three values at most, and only if they are there.
+    constexpr usize kFloor = 3;
+    u64 stack[kFloor + kMaxAgentStack + 1];
+    stack[0] = stack[1] = stack[2] = 0;
     usize depth = 0;
     unsigned reads = 0;
     u8 const* at = code.data();
@@ -170,24 +174,24 @@ Result<u64, AgentError> run(std::span<u8 const> code, AgentContext& context) {
         }
         u8 const* const operand = at;
         at += operand_bytes;
-        u64* const top = stack + depth - 1; // looked at only where there is one
+        u64* const top = stack + kFloor + depth - 1;
         switch (operation) {
         case op::kEnd: return *top;
-        case op::kConst8: stack[depth++] = *operand; break;
+        case op::kConst8: stack[kFloor + depth++] = *operand; break;
         case op::kConst16:
         case op::kConst32:
-        case op::kConst64: stack[depth++] = big_endian(operand, operand_bytes); break;
+        case op::kConst64: stack[kFloor + depth++] = big_endian(operand, operand_bytes); break;
         case op::kReg:
-            if (!context.read_register(word(operand), stack[depth++])) {
+            if (!context.read_register(word(operand), stack[kFloor + depth++])) {
                 return Err{AgentError::NoRegister};
             }
             break;
-        case op::kDup: stack[depth++] = *top; break;
+        case op::kDup: stack[kFloor + depth++] = *top; break;
         case op::kPick:
             if (*operand >= depth) {
                 return Err{AgentError::StackUnderflow};
             }
-            stack[depth++] = top[-*operand];
+            stack[kFloor + depth++] = top[-*operand];
             break;
         case op::kExt:
         case op::kZeroExt:
@@ -203,10 +207,10 @@ Result<u64, AgentError> run(std::span<u8 const> code, AgentContext& context) {
             }
             [[fallthrough]];
         case op::kGoto:
-            at = code.data() + word(operand);
-            if (at <= start || at >= end) {
+            if (word(operand) <= start - code.data() || word(operand) >= end - code.data()) {
                 return Err{AgentError::BadJump};
             }
+            at = code.data() + word(operand);
             break;
         case op::kLogNot: *top = *top == 0; break;
         case op::kBitNot: *top = ~*top; break;
