@@ -9,6 +9,21 @@ void PacketWriter::begin() {
     overrun_ = false;
     put('$');
 }
+void PacketWriter::put(std::string_view text) {
+    for (char c : text) {
+        put(c);
+    }
+}
+void PacketWriter::hex(std::span<u8 const> bytes) {
+    for (u8 const value : bytes) {
+        byte(value);
+    }
+}
+void PacketWriter::packet(std::string_view data) {
+    begin();
+    put(data);
+    end();
+}
 void PacketWriter::byte(u8 value) {
     if (at_ + 2 > kBufferBytes) {
         overrun_ = true;

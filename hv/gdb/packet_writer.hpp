@@ -21,17 +21,9 @@ class PacketWriter {
             overrun_ = true;
         }
     }
-    void put(std::string_view text) {
-        for (char c : text) {
-            put(c);
-        }
-    }
+    void put(std::string_view text);
     void byte(u8 value);
-    void hex(std::span<u8 const> bytes) {
-        for (u8 const value : bytes) {
-            byte(value);
-        }
-    }
+    void hex(std::span<u8 const> bytes);
     /// Without leading zeros.
     void number(u64 value);
     /// As binary data: what means something to the receiver is escaped.
@@ -42,11 +34,7 @@ class PacketWriter {
     usize size() const { return at_ - start_ - 1; }
     /// @param run_lengths repeated characters may be counted instead; not for binary data
     void end(bool run_lengths = false);
-    void packet(std::string_view data) {
-        begin();
-        put(data);
-        end();
-    }
+    void packet(std::string_view data);
 
     /// How many data characters of a further packet fit.
     usize room() const;

@@ -33,45 +33,13 @@ class Scanner {
         ++at_;
         return true;
     }
-    constexpr bool eat(std::string_view word) {
-        if (!rest().starts_with(word)) return false;
-        at_ += word.size();
-        return true;
-    }
+    bool eat(std::string_view word);
     /// 1 … 16 digits
-    constexpr bool number(u64& to) {
-        u64 value = 0;
-        char const* p = at_;
-        for (; p != end_; ++p) {
-            s32 const digit = hex_value(static_cast<u8>(*p));
-            if (digit < 0) break;
-            if (p - at_ == 16) return false;
-            value = value << 4 | static_cast<u64>(digit);
-        }
-        if (p == at_) return false;
-        at_ = p;
-        to = value;
-        return true;
-    }
+    bool number(u64& to);
     /// Two digits.
-    constexpr bool byte(u8& to) {
-        if (end_ - at_ < 2) return false;
-        s32 const high = hex_value(static_cast<u8>(at_[0])), low = hex_value(static_cast<u8>(at_[1]));
-        if (high < 0 || low < 0) return false;
-        to = static_cast<u8>(high << 4 | low);
-        at_ += 2;
-        return true;
-    }
-    /// Up to @p separator or the end, which is taken too.
-    constexpr std::string_view word(char separator) {
-        char const* const first = at_;
-        while (at_ != end_ && *at_ != separator) {
-            ++at_;
-        }
-        std::string_view const found{first, static_cast<usize>(at_ - first)};
-        if (at_ != end_) ++at_;
-        return found;
-    }
+    bool byte(u8& to);
+    /// Up to @p separator, which is taken too, or the end.
+    std::string_view word(char separator);
     /// pPID.TID, pPID (all its threads) or TID
     bool thread(ThreadId& to);
 

@@ -27,6 +27,10 @@ void Session::error(u8 number) {
     out_.end();
 }
 
+bool Session::exists(u64 pid) {
+    return pid - 1 < kMaxInferiors && pid - 1 < target_.inferior_count();
+}
+
 void Session::command(std::string_view text) {
     Scanner words{text};
     if (words.eat("qSupported")) {
@@ -62,7 +66,7 @@ void Session::command(std::string_view text) {
     case 'k': // wants no answer
         if (is_attached(current_)) {
             target_.kill(current_);
-            attached_ &= ~bit(current_), going_ &= ~bit(current_), kept_ &= ~bit(current_);
+            forget(current_);
         }
         return;
     case 'Q':
@@ -73,7 +77,7 @@ void Session::command(std::string_view text) {
         break;
     default: break;
     }
-    out_.packet(""); // not known here
+    unknown(); // not known here
 }
 
 void Session::v_packet(std::string_view text) {
@@ -86,7 +90,7 @@ void Session::v_packet(std::string_view text) {
     if (words.eat("vKill;"))
         return words.number(pid) && exists(pid) ? kill(static_cast<u32>(pid - 1)) : error();
     if (words.eat("vRun;")) return run(words);
-    out_.packet("");
+    unknown();
 }
 
 /// A new gdb: whatever the last one left is void, but what it stopped stays stopped until this one has asked.
@@ -145,7 +149,7 @@ void Session::answer_query() {
     for (u32 i = 0; i < kMaxInferiors; ++i) {
         if (!is_attached(i) || i == chosen) continue;
         target_.detach(i);
-        attached_ &= ~bit(i), going_ &= ~bit(i), kept_ &= ~bit(i);
+        forget(i);
     }
     if (chosen == kNone) return out_.packet("W00");
     current_ = chosen, vp_ = 0;
@@ -176,14 +180,14 @@ void Session::detach(Scanner words) {
     u32 const index = static_cast<u32>(pid - 1);
     if (!is_attached(index)) return error();
     target_.detach(index);
-    attached_ &= ~bit(index), going_ &= ~bit(index), kept_ &= ~bit(index);
+    forget(index);
     ok();
 }
 
 void Session::kill(u32 index) {
     if (!is_attached(index)) return error();
     target_.kill(index);
-    attached_ &= ~bit(index), going_ &= ~bit(index), kept_ &= ~bit(index);
+    forget(index);
     current_ = index, vp_ = 0; // what `run` starts again
     ok();
 }

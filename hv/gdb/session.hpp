@@ -64,11 +64,14 @@ class Session {
     u32 candidate();
     void ok() { out_.packet("OK"); }
     void error(u8 number = 1);
+    void unknown() { out_.packet({}); }
+    /// Nothing of the debugger is left in it.
+    void forget(u32 index) { attached_ &= ~bit(index), going_ &= ~bit(index), kept_ &= ~bit(index); }
     static u64 bit(u32 index) { return u64{1} << index; }
     bool is_attached(u32 index) const { return (attached_ & bit(index)) != 0; }
     /// Attached and stopped: it can be looked at.
     bool standing() const { return (attached_ & ~going_ & bit(current_)) != 0; }
-    bool exists(u64 pid) { return pid - 1 < kMaxInferiors && pid - 1 < target_.inferior_count(); }
+    bool exists(u64 pid);
     bool thread_exists(ThreadId id);
     void owe(Owed what) { owed_ = what, stopped_first_ = kNone, interrupted_ = false; }
 

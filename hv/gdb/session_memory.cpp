@@ -59,7 +59,7 @@ void Session::point(Scanner words, bool insert) {
         !words.number(bytes)) {
         return error(kInvalid);
     }
-    if (type > static_cast<u64>(PointSpec::Kind::AccessWatch)) return out_.packet("");
+    if (type > static_cast<u64>(PointSpec::Kind::AccessWatch)) return unknown();
     spec.kind = static_cast<PointSpec::Kind>(type);
     if (spec.kind >= PointSpec::Kind::WriteWatch) spec.bytes = bytes;
     if (!standing() || spec.bytes == 0) return error();
@@ -77,7 +77,7 @@ void Session::point(Scanner words, bool insert) {
     if (result.ok()) return ok();
     if (result.error() == PointError::Full) return error(kNoSpace);
     // For want of read watchpoints gdb takes access ones and compares.
-    return spec.kind == PointSpec::Kind::ReadWatch ? out_.packet("") : error(kInvalid);
+    return spec.kind == PointSpec::Kind::ReadWatch ? unknown() : error(kInvalid);
 }
 
 /// `;Xlen,hex…` lists without separators, rewritten in the reader's buffer, where they get shorter: two bytes

@@ -11,27 +11,30 @@ void Session::query(std::string_view text) {
     if (words.eat("qRcmd,")) return monitor(words);
     if (words.eat("qAttached")) return out_.packet("1"); // else gdb kills what it leaves
     if (text == "qC") {
-        if (!is_attached(current_)) return out_.packet("");
+        if (!is_attached(current_)) return unknown();
         out_.begin();
         out_.put("QC");
         put_thread(current_, vp_);
         return out_.end();
     }
     if (words.eat("qSymbol:")) return ok(); // no symbols are wanted
-    out_.packet("");
+    unknown();
 }
 
 /// object:read:annex:offset,length. Source: GDB manual, "General Query Packets", qXfer.
 void Session::transfer(Scanner words) {
     std::string_view const object = words.word(':');
     u64 offset = 0, bytes = 0;
-    if (words.word(':') != "read") return out_.packet("");
+    if (words.word(':') != "read") return unknown();
     std::string_view const annex = words.word(':');
     if (!words.number(offset) || !words.eat(',') || !words.number(bytes)) return error();
     if (object == "features") {
         if (annex != "target.xml") return error(0);
         Layout& layout = inferiors_[current_].layout;
-        if (offset == 0) layout = chosen_layout();
+        if (offset == 0) {
+            layout = chosen_layout();
+            inferiors_[current_].hinted_bits = static_cast<u8>(layout.code_bits());
+        }
         DocumentWindow out{out_, offset, bytes};
         return describe(layout, out);
     }
@@ -48,7 +51,7 @@ void Session::transfer(Scanner words) {
         DocumentWindow out{out_, offset, bytes};
         return put_processes(out);
     }
-    out_.packet("");
+    unknown();
 }
 
 Layout Session::chosen_layout() {

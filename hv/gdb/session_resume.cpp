@@ -171,7 +171,7 @@ void Session::report(u32 index, Stop const& stop) {
     bool const fits = inferior.layout.arch == Arch::X64 || (bits != 64 && rip >> 32 == 0);
     bool const wrong = !fits || (inferior.choice == ArchChoice::Auto && inferior.layout.code_bits() != bits);
     if (owed == Owed::Resumed && wrong && inferior.hinted_bits != bits) hint(bits);
-    if (!wrong) inferior.hinted_bits = static_cast<u8>(bits);
+    if (!wrong) inferior.hinted_bits = static_cast<u8>(inferior.layout.code_bits());
 
     out_.begin();
     out_.put(stop.reason == Reason::Crashed                                              ? "T06"

@@ -33,10 +33,9 @@ struct DebuggedPoint {
 };
 
 struct DebuggedPartition {
-    static constexpr u64 kMemoryBytes = 2 * MiB;
     static constexpr u64 kHighHalf = 0xffff'ffff'8000'0000; ///< the same memory once more, as kernels have it
     std::string name;
-    std::vector<u8> memory = std::vector<u8>(kMemoryBytes);
+    std::vector<u8> memory = std::vector<u8>(2 * MiB);
     std::vector<DebuggedVp> vps;
     std::vector<DebuggedPoint> points;
     std::vector<u8> image;
@@ -65,7 +64,7 @@ struct DebuggedPartition {
     /// The physical address, or none.
     std::optional<u64> physical(u64 address) const {
         if (address >= kHighHalf) address -= kHighHalf;
-        return address < kMemoryBytes ? std::optional{address} : std::nullopt;
+        return address < memory.size() ? std::optional{address} : std::nullopt;
     }
     u64 linear(DebuggedVp const& vp, RegisterId id, RegisterId base) const {
         return bits == 64 ? vp.get(id) : static_cast<u32>(vp.get(id) + vp.get(base));
@@ -278,7 +277,7 @@ class DebuggedMachine final : public gdb::Target {
         auto const& p = partitions.at(index);
         for (usize i = 0; i < to.size(); ++i) {
             auto const at = space == gdb::AddressSpace::Virtual ? p.physical(address + i)
-                            : address + i < p.kMemoryBytes      ? std::optional{address + i}
+                            : address + i < p.memory.size()     ? std::optional{address + i}
                                                                 : std::nullopt;
             if (!at) return i;
             to[i] = p.memory[*at];
