@@ -93,6 +93,10 @@ StepPlan Planner::interrupt(StepInstruction const& i) {
     }
     StepPlan plan = run_to(handler->linear);
     plan.breakpoint_works = stops_at(handler->base);
+    if (!plan.breakpoint_works) { // a guarded page would refuse this instruction as well if it is its own
+        u64 const here = code_linear(cpu, code_mode(cpu), 0);
+        plan.reachable = align_down(here, kPageBytes) != align_down(plan.address, kPageBytes);
+    }
     return plan;
 }
 

@@ -66,11 +66,11 @@ struct StepPlan {
 
     /// RunTo: linear address.
     u64 address = 0;
-    /// RunTo: a debug register will stop there. false: only a page without execute permission will, which
-    /// works for event delivery because that fetches nothing else first.
+    /// RunTo: a debug register will stop there. false: only a page without execute permission will (it is not
+    /// the page of the instruction).
     bool breakpoint_works = true;
-    /// RunTo: false: there is no such address, for the delivery of the event will fault (or switch tasks).
-    /// Run with exceptions intercepted and no breakpoint.
+    /// RunTo: false: nothing can stop there, or there is no such address, for the delivery of the event will
+    /// fault. Run with exceptions intercepted and no breakpoint; what comes next is planned anew.
     bool reachable = true;
 
     decode::StepInstruction instruction = {}; ///< Emulate, Fix

@@ -281,6 +281,9 @@ TEST_CASE("gates of protected mode lead through the segment they name", "[debug]
     bed.start.breakpoints_ignore_cs_base = true;
     CHECK(runs_to(bed.plan({0xcd, 0x21}), 0xc012'3456));
     CHECK(!bed.plan({0xcd, 0x22}).breakpoint_works);
+    CHECK(bed.plan().reachable);
+    bed.descriptor(0x18, 0x7000, 0xffff, 0x09b); // the handler on this instruction's page
+    CHECK(!bed.plan().reachable);
 }
 
 TEST_CASE("INTO goes somewhere only with OF set", "[debug]") {
