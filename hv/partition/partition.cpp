@@ -109,8 +109,10 @@ void Partition::note(Ending ending, char const* why) {
 }
 
 void Partition::work(Cpu& cpu, u64 now_tsc) {
-    while (auto const request = mailbox_.take_request()) {
-        take_request(cpu, *request);
+    while (mailbox_.has_requests()) {
+        if (auto const request = mailbox_.take_request()) {
+            take_request(cpu, *request);
+        }
     }
     Ending const ending = std::exchange(ending_, Ending::None);
     switch (ending) {
@@ -133,8 +135,10 @@ void Partition::work(Cpu& cpu, u64 now_tsc) {
         MemoryWork::Account const account{guest_->memory_work()};
         guest_->vmbus().run_pending();
     }
-    if (auto const order = mailbox_.take_order()) {
-        take_order(*order);
+    if (mailbox_.has_order()) {
+        if (auto const order = mailbox_.take_order()) {
+            take_order(*order);
+        }
     }
     if (now_tsc >= next_tick_tsc_) {
         tick(cpu, now_tsc);

@@ -16,10 +16,10 @@ void Partition::go_on() {
     if (still_since_tsc_ == 0) {
         return;
     }
-    u64 const now = host_.host.now_tsc();
-    guest_->time().skip(now - std::exchange(still_since_tsc_, 0));
+    u64 const stood = host_.host.now_tsc() - std::exchange(still_since_tsc_, 0);
+    guest_->time().skip(stood);
     guest_->vp().shift_tsc(guest_->time().guest_offset());
-    next_tick_tsc_ = now;
+    next_tick_tsc_ += stood;
 }
 
 void Partition::guest_panicked() {

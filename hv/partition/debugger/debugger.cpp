@@ -108,7 +108,7 @@ void Debugger::stop(StopEvent const& event) {
     if (guest_ != nullptr) {
         guards_.close_all(guest_->memory());
     }
-    past_point_ = false;
+    past_point_ = repeats_ = false;
     condition_since_tsc_ = 0;
     mode_ = Mode::Stopped;
     event_ = event;
@@ -157,13 +157,16 @@ bool Debugger::guardable(debug::PointSpec const& spec) {
 void Debugger::place_points() {
     VirtVcpu& hw = guest_->vp().hardware();
     debug::PlacementRules rules;
-    debug::for_each_point(points_.used(), [&](unsigned i) {
-        debug::PointSpec const& spec = points_[i].spec;
-        bool const small = spec.bytes <= PageGuards::kMax * kPageBytes;
-        rules.unguardable |= small && guardable(spec) ? 0 : u64{1} << i;
-    });
     rules.code_breakpoints = !hw.breakpoints_ignore_cs_base() || hw.read(Seg::Cs).base == 0;
     placement_ = debug::place(guest_->vp().guest_breakpoints(), points_, rules);
+    if (placement_.guarded != 0) { // registers do not suffice: who can do without one?
+        debug::for_each_point(points_.used(), [&](unsigned i) {
+            debug::PointSpec const& spec = points_[i].spec;
+            bool const small = spec.bytes <= PageGuards::kMax * kPageBytes;
+            rules.unguardable |= small && guardable(spec) ? 0 : u64{1} << i;
+        });
+        placement_ = debug::place(guest_->vp().guest_breakpoints(), points_, rules);
+    }
     for_step_ = placement_;
     for (unsigned n = 0; n < 4; ++n) {
         Placement::Owner& owner = for_step_.owner[n];

@@ -82,6 +82,7 @@ class Debugger {
     bool stepping() const { return mode_ != Mode::Continue || past_point_ || shadow_ || guards_.any_open(); }
     void free_turn(Cpu&);
     void step_turn(Cpu&);
+    debug::StepPlan plan_step();
     void step_natively(Cpu&, debug::StepPlan const&, bool mind_timers);
     void run_to(Cpu&, debug::StepPlan const&, bool mind_timers);
     void emulate(Cpu&, debug::StepPlan const&, bool mind_timers);
@@ -108,6 +109,7 @@ class Debugger {
     bool crashed_ = false;
     bool holds_interrupts_ = true;
     bool past_point_ = false; ///< the instruction at RIP must run before points count again
+    bool repeats_ = false;    ///< a repeated instruction is under way
     bool shadow_ = false;     ///< an emulated STI or MOV SS: no interrupt before one more instruction
     bool placed_ = false;     ///< placement_ is up to date
     Mode mode_ = Mode::Continue;

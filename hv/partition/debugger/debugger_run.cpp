@@ -105,12 +105,9 @@ void Debugger::step_turn(Cpu& cpu) {
     if (vp.halted()) {
         vp.end_halt();
     }
-    VcpuView view{hw};
-    debug::VcpuSystemView system{hw};
-    StepPlan const plan = debug::plan_step(view, guest_->memory(), system,
-                                           {.steps_exactly = hw.steps_exactly(),
-                                            .breakpoints_ignore_cs_base = hw.breakpoints_ignore_cs_base(),
-                                            .waiting = hw.waiting_event()});
+    // A monitor trap flag leaves nothing to plan but for repeated instructions, which show when they stay
+    // where they are.
+    StepPlan const plan = hw.steps_exactly() && !repeats_ ? StepPlan{} : plan_step();
     switch (plan.kind) {
     case StepPlan::Kind::Native:
     case StepPlan::Kind::Repeat:
@@ -118,6 +115,16 @@ void Debugger::step_turn(Cpu& cpu) {
     case StepPlan::Kind::RunTo: run_to(cpu, plan, mind_timers); return;
     case StepPlan::Kind::Emulate: emulate(cpu, plan, mind_timers); return;
     }
+}
+
+StepPlan Debugger::plan_step() {
+    VirtVcpu& hw = guest_->vp().hardware();
+    VcpuView view{hw};
+    debug::VcpuSystemView system{hw};
+    return debug::plan_step(view, guest_->memory(), system,
+                            {.steps_exactly = hw.steps_exactly(),
+                             .breakpoints_ignore_cs_base = hw.breakpoints_ignore_cs_base(),
+                             .waiting = hw.waiting_event()});
 }
 
 void Debugger::step_natively(Cpu& cpu, StepPlan const& plan, bool mind_timers) {
@@ -137,8 +144,12 @@ void Debugger::step_natively(Cpu& cpu, StepPlan const& plan, bool mind_timers) {
     } else if (exit.kind == ExitKind::SingleStep) {
         vp.answer(exit, cpu);
         // Without a monitor trap flag a fault of the instruction waits now: its delivery ends the step.
-        done = !hw.waiting_event().has_value() &&
-               (plan.kind != StepPlan::Kind::Repeat || hw.read(Reg::Rip) != before);
+        done = !hw.waiting_event().has_value();
+        if (done && hw.read(Reg::Rip) == before && !delivers) {
+            repeats_ = plan.kind == StepPlan::Kind::Repeat ||
+                       (hw.steps_exactly() && plan_step().kind != StepPlan::Kind::Native);
+            done = !repeats_;
+        }
         if (done && plan.kind == StepPlan::Kind::Fix) {
             VcpuView view{hw};
             debug::finish_step(view, guest_->memory(), plan);
@@ -289,7 +300,7 @@ u64 Debugger::watchpoints_touched(NestedFaultExit const& fault) {
 
 void Debugger::instruction_done() {
     guards_.close_all(guest_->memory());
-    past_point_ = false;
+    past_point_ = repeats_ = false;
     ++counters_.steps;
     if (condition_since_tsc_ != 0) {
         counters_.false_condition_ticks += host_.now_tsc() - std::exchange(condition_since_tsc_, 0);
