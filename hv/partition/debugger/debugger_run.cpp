@@ -150,10 +150,6 @@ void Debugger::step_natively(Cpu& cpu, StepPlan const& plan, bool mind_timers) {
                        (hw.steps_exactly() && plan_step().kind != StepPlan::Kind::Native);
             done = !repeats_;
         }
-        if (done && plan.kind == StepPlan::Kind::Fix) {
-            VcpuView view{hw};
-            debug::finish_step(view, guest_->memory(), plan);
-        }
     } else {
         vp.answer(exit, cpu);
         if (auto const refused = vp.take_guard_fault()) {
@@ -162,6 +158,10 @@ void Debugger::step_natively(Cpu& cpu, StepPlan const& plan, bool mind_timers) {
         done = !delivers && hw.read(Reg::Rip) != before; // whoever answered the exit has carried it out
     }
     if (done) {
+        if (plan.kind == StepPlan::Kind::Fix) {
+            VcpuView view{hw};
+            debug::finish_step(view, guest_->memory(), plan);
+        }
         shadow_ = false;
         instruction_done();
     }
