@@ -1,38 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C library's and the compiler's functions that libfdt, libstdc++'s headers and stack protectors call,
-// for the freestanding world.
+// The C library's and the compiler's functions that libstdc++'s headers and our code call, for the
+// freestanding world.
 #ifdef HV_FREESTANDING
-#include "hv/base/assert.hpp"
-#include "hv/base/types.hpp"
+#include "hv/base/wide.hpp"
 
 extern "C" {
-hv::usize strnlen(char const* text, hv::usize longest) {
-    hv::usize n = 0;
-    while (n < longest && text[n] != 0) {
-        ++n;
+/// Clang calls this where it compiles for size.
+hv::u128 __lshrti3(hv::u128 value, int count) {
+    auto const low = static_cast<hv::u64>(value), high = static_cast<hv::u64>(value >> 64);
+    if (count >= 64) {
+        return high >> (count - 64);
     }
-    return n;
-}
-char* strchr(char const* text, int wanted) {
-    for (;; ++text) {
-        if (*text == static_cast<char>(wanted)) {
-            return const_cast<char*>(text);
-        }
-        if (*text == 0) {
-            return nullptr;
-        }
-    }
-}
-char* strrchr(char const* text, int wanted) {
-    char* found = nullptr;
-    for (;; ++text) {
-        if (*text == static_cast<char>(wanted)) {
-            found = const_cast<char*>(text);
-        }
-        if (*text == 0) {
-            return found;
-        }
-    }
+    return count == 0 ? value
+                      : static_cast<hv::u128>(high >> count) << 64 | (low >> count | high << (64 - count));
 }
 /// std::popcount without the POPCNT instruction, which not every processor has.
 int __popcountdi2(hv::u64 value) {
@@ -41,9 +21,6 @@ int __popcountdi2(hv::u64 value) {
         ++count;
     }
     return count;
-}
-[[noreturn]] void __stack_chk_fail() {
-    hv::panic("a library function overran its stack");
 }
 }
 #endif

@@ -16,30 +16,30 @@ class FramePool {
     }
 
     /// Takes over all of @p node's free frames. Once, at start-up.
-    void adopt(FrameTable& table, u8 node);
+    [[gnu::cold]] void adopt(FrameTable& table, u8 node);
 
     /// 2^order frames (order ≤ 18), naturally aligned, now @p owner's; false when there are none. Their
     /// contents are whatever they were.
     bool take(unsigned order, Owner owner, FrameKind kind, Hpa& out);
     /// Takes exactly the frames at @p at (aligned to the order ≤ 9), if all are free.
-    bool take_at(Hpa at, unsigned order, Owner owner, FrameKind kind);
+    [[gnu::cold]] bool take_at(Hpa at, unsigned order, Owner owner, FrameKind kind);
     /// Makes 2^order frames free and joins buddies. Asserts that all are @p owner's and of one kind.
     /// @return that kind
     FrameKind put(Hpa at, unsigned order, Owner owner);
     /// Gives 2^order frames of @p from to @p to. Asserts and returns as put().
-    FrameKind change_owner(Hpa at, unsigned order, Owner from, Owner to, FrameKind kind);
+    [[gnu::cold]] FrameKind change_owner(Hpa at, unsigned order, Owner from, Owner to, FrameKind kind);
 
     u64 free_pages() const { return __atomic_load_n(&free_pages_, __ATOMIC_RELAXED); }
     u64 total_pages() const { return total_pages_; }
     /// Length of the free list of @p order (9 … 18), for tests and the operator.
-    u32 free_runs(unsigned order);
+    [[gnu::cold]] u32 free_runs(unsigned order);
 
   private:
     bool take_run(unsigned order, u32& index);
     void put_run(u32 index, unsigned order);
     void take_in_block(u32 index, unsigned at, unsigned order, Owner owner, FrameKind kind);
     void open_block(u32 index);
-    bool isolate(u32 index);
+    [[gnu::cold]] bool isolate(u32 index);
     FrameKind assert_owned(Hpa at, unsigned order, Owner owner) const;
     void resort(u32 index, int order);
     void insert(u32 index, unsigned order);

@@ -15,6 +15,7 @@
 #include "hv/mm/kernel_heap.hpp"
 #include "hv/mm/page_states.hpp"
 #include "hv/mm/table_pool.hpp"
+#include <algorithm>
 
 namespace hv::mm {
 struct GuestMemoryConfig {
@@ -249,5 +250,19 @@ void GuestMemory::update(GuestBlock& b, F&& change) {
     count(~0ull);
     change(b);
     count(1);
+}
+
+/// Calls f(piece, its address) for the part of a range in each block it meets. The range is in one area.
+template <class F>
+void GuestMemory::for_each_piece(Gpa at, u64 pages, F&& f) const {
+    u32 block = block_index(at);
+    while (pages != 0) {
+        unsigned const first = at.pfn() % kPagesPerLargePage;
+        unsigned const count = static_cast<unsigned>(std::min<u64>(pages, kPagesPerLargePage - first));
+        f(Piece{block, first, count}, at);
+        ++block;
+        pages -= count;
+        at = at + count * kPageBytes;
+    }
 }
 } // namespace hv::mm

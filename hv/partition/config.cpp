@@ -1,20 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hv/partition/config.hpp"
-#include <libfdt.h>
+#include "hv/partition/device_tree.hpp"
+#include <cstddef>
 
 namespace hv::partition {
 namespace {
-/// One property being read; every complaint names node, key, value and what is allowed.
+/// The tree being read; every complaint names node, key, value and what is allowed.
 class Reader {
   public:
-    Reader(void const* tree, TextBuffer& why) : tree_{tree}, why_{why} {}
+    Reader(DeviceTree const& tree, TextBuffer& why) : tree_{tree}, why_{why} {}
 
     bool failed() const { return failed_; }
-    void enter(int node) {
-        node_ = node;
-        node_name_ = name_of(node);
+    /// From a node's beginning to its first property or child.
+    void enter() {
+        node_name_ = tree_.name();
+        tree_.advance();
+    }
+    /// Whether a child begins here; none does after a complaint.
+    bool at_child() const { return !failed_ && tree_.item() == DeviceTree::Item::Begin; }
+    /// Past the end of the node that enter() was called for. Refuses what is left in it: nothing that was
+    /// written is passed over silently.
+    void leave() {
+        if (at_child()) {
+            fail("(node)", tree_.name(), "is not known here; this node holds keys only");
+        } else if (tree_.item() != DeviceTree::Item::End) {
+            fail("?", "?", "the device tree is damaged");
+        }
+        tree_.advance();
     }
     std::string_view node_name() const { return node_name_; }
+    void name_root() { node_name_ = {}; }
 
     void fail(std::string_view key, std::string_view value, std::string_view allowed) {
         if (failed_) {
@@ -31,14 +46,12 @@ class Reader {
         fail(key, text.text(), allowed);
     }
 
-    template <class T>
-    void number(std::string_view key, std::span<u8 const> data, u64 low, u64 high, T& out) {
+    void number(std::string_view key, std::span<u8 const> data, u64 low, u64 high, u64& out) {
         if (data.size() != 4) {
             fail(key, "?", "wants one number, as in <512>");
             return;
         }
-        u64 const value = static_cast<u64>(data[0]) << 24 | static_cast<u64>(data[1]) << 16 |
-                          static_cast<u64>(data[2]) << 8 | data[3];
+        u64 const value = big_endian(data.first<4>());
         if (value < low || value > high) {
             char space[64];
             TextBuffer range{space};
@@ -46,7 +59,7 @@ class Reader {
             fail_number(key, value, range.text());
             return;
         }
-        out = static_cast<T>(value);
+        out = value;
     }
     void text(std::string_view key, std::span<u8 const> data, std::string_view& out, usize longest) {
         std::string_view const all{reinterpret_cast<char const*>(data.data()), data.size()};
@@ -83,42 +96,17 @@ class Reader {
         }
     }
 
-    /// Refuses nodes inside this one: nothing that was written is left out silently.
-    void no_children() {
-        int const child = fdt_first_subnode(tree_, node_);
-        if (child >= 0) {
-            fail("(node)", fdt_get_name(tree_, child, nullptr),
-                 "is not known here; this node holds keys only");
-        }
-    }
-    /// Calls @p take(key, data) for each property of the node.
+    /// Calls @p take(key, data) for each property of the node, which come before its children.
     template <class F>
     void each_property(F take) {
-        int property = 0;
-        fdt_for_each_property_offset(property, tree_, node_) {
-            char const* key = nullptr;
-            int bytes = 0;
-            void const* data = fdt_getprop_by_offset(tree_, property, &key, &bytes);
-            if (data == nullptr || bytes < 0 || key == nullptr) {
-                fail("?", "?", "the device tree is damaged");
-                return;
-            }
-            take(std::string_view{key}, std::span{static_cast<u8 const*>(data), static_cast<usize>(bytes)});
-            if (failed_) {
-                return;
-            }
+        for (; !failed_ && tree_.item() == DeviceTree::Item::Property; tree_.advance()) {
+            take(tree_.name(), tree_.data());
         }
     }
 
   private:
-    std::string_view name_of(int node) const {
-        char const* const name = fdt_get_name(tree_, node, nullptr);
-        return name == nullptr ? "?" : name; // libfdt's check lets some damage through
-    }
-
-    void const* tree_;
+    DeviceTree tree_;
     TextBuffer& why_;
-    int node_ = 0;
     std::string_view node_name_;
     bool failed_ = false;
 };
@@ -130,70 +118,94 @@ bool is_port(std::string_view name) {
     return name.size() == 4 && name.substr(0, 3) == "com" && name[3] >= '1' && name[3] <= '4';
 }
 
-void read_host(Reader& in, HostConfig& host) {
-    in.no_children();
-    in.each_property([&](std::string_view key, std::span<u8 const> data) {
-        if (key == "reserve-mib") {
-            in.number(key, data, 0, kLargestMib, host.reserve_mib);
-        } else if (key == "numa-spanning") {
-            in.flag(key, data, host.numa_spanning);
-        } else if (key == "idle-seconds") {
-            in.number(key, data, 0, 86400, host.idle_seconds);
-        } else if (key == "management" || key == "debugger") {
-            auto& port = key == "management" ? host.management : host.debugger;
-            in.text(key, data, port, 16);
-            if (!in.failed() && (!is_port(port) || port == "com1")) {
-                in.fail(key, port, "allowed are com2, com3 and com4");
-            }
-        } else {
-            in.fail(key, "",
-                    "is not known here; known are reserve-mib, numa-spanning, idle-seconds, management, "
-                    "debugger");
-        }
-    });
-    if (!in.failed() && !host.management.empty() && host.management == host.debugger) {
-        in.fail("debugger", host.debugger, "is the management port already");
+/// A key that a node may hold: where its value goes and what it may be.
+struct Key {
+    enum Kind : u8 { Number32, Number64, Text, Flag, Modules };
+    std::string_view name;
+    Kind kind;
+    u16 offset;    ///< of the value in what is read
+    u32 low, high; ///< of a number; longest length of a text
+};
+
+constexpr Key kHostKeys[] = {
+    {"reserve-mib", Key::Number64, offsetof(HostConfig, reserve_mib), 0, kLargestMib},
+    {"numa-spanning", Key::Flag, offsetof(HostConfig, numa_spanning), 0, 0},
+    {"idle-seconds", Key::Number32, offsetof(HostConfig, idle_seconds), 0, 86400},
+    {"management", Key::Text, offsetof(HostConfig, management), 0, 16},
+    {"debugger", Key::Text, offsetof(HostConfig, debugger), 0, 16},
+};
+
+constexpr Key kPartitionKeys[] = {
+    {"kernel", Key::Text, offsetof(PartitionConfig, kernel), 0, 127},
+    {"initrd", Key::Text, offsetof(PartitionConfig, initrd), 0, 127},
+    {"modules", Key::Modules, 0, 0, 0},
+    {"command-line", Key::Text, offsetof(PartitionConfig, command_line), 0, 2047},
+    {"processors", Key::Number32, offsetof(PartitionConfig, processors), 1, 1},
+    {"startup-mib", Key::Number64, offsetof(PartitionConfig, memory.startup_mib), kLeastMib, kLargestMib},
+    {"minimum-mib", Key::Number64, offsetof(PartitionConfig, memory.minimum_mib), kLeastMib, kLargestMib},
+    {"maximum-mib", Key::Number64, offsetof(PartitionConfig, memory.maximum_mib), kLeastMib, kLargestMib},
+    {"buffer-percent", Key::Number32, offsetof(PartitionConfig, memory.buffer_percent), 5, 2000},
+    {"priority", Key::Number32, offsetof(PartitionConfig, memory.priority), 0, 10000},
+    {"smart-paging-store", Key::Text, offsetof(PartitionConfig, smart_paging_store), 0, 31},
+    {"auto-start", Key::Flag, offsetof(PartitionConfig, auto_start), 0, 0},
+    {"debug-wait", Key::Flag, offsetof(PartitionConfig, debug_wait), 0, 0},
+    {"small-pages", Key::Flag, offsetof(PartitionConfig, small_pages), 0, 0},
+};
+
+template <class T>
+T& at(void* into, u16 offset) {
+    return *reinterpret_cast<T*>(static_cast<u8*>(into) + offset);
+}
+
+void read_key(Reader& in, Key const& key, std::span<u8 const> data, void* into) {
+    switch (key.kind) {
+    case Key::Number64: in.number(key.name, data, key.low, key.high, at<u64>(into, key.offset)); break;
+    case Key::Number32: {
+        u64 value = at<u32>(into, key.offset);
+        in.number(key.name, data, key.low, key.high, value);
+        at<u32>(into, key.offset) = static_cast<u32>(value);
+        break;
+    }
+    case Key::Text: in.text(key.name, data, at<std::string_view>(into, key.offset), key.high); break;
+    case Key::Flag: in.flag(key.name, data, at<bool>(into, key.offset)); break;
+    case Key::Modules: {
+        auto& partition = *static_cast<PartitionConfig*>(into);
+        in.texts(key.name, data, partition.modules, partition.module_count);
+        break;
+    }
     }
 }
 
-void read_partition_keys(Reader& in, PartitionConfig& p) {
-    in.each_property([&](std::string_view key, std::span<u8 const> data) {
-        if (key == "kernel") {
-            in.text(key, data, p.kernel, 127);
-        } else if (key == "initrd") {
-            in.text(key, data, p.initrd, 127);
-        } else if (key == "modules") {
-            in.texts(key, data, p.modules, p.module_count);
-        } else if (key == "command-line") {
-            in.text(key, data, p.command_line, 2047);
-        } else if (key == "processors") {
-            in.number(key, data, 1, 1, p.processors);
-        } else if (key == "startup-mib") {
-            in.number(key, data, kLeastMib, kLargestMib, p.memory.startup_mib);
-        } else if (key == "minimum-mib") {
-            in.number(key, data, kLeastMib, kLargestMib, p.memory.minimum_mib);
-        } else if (key == "maximum-mib") {
-            in.number(key, data, kLeastMib, kLargestMib, p.memory.maximum_mib);
-        } else if (key == "buffer-percent") {
-            in.number(key, data, 5, 2000, p.memory.buffer_percent);
-        } else if (key == "priority") {
-            in.number(key, data, 0, 10000, p.memory.priority);
-        } else if (key == "smart-paging-store") {
-            in.text(key, data, p.smart_paging_store, 31);
-        } else if (key == "auto-start") {
-            in.flag(key, data, p.auto_start);
-        } else if (key == "debug-wait") {
-            in.flag(key, data, p.debug_wait);
-        } else if (key == "small-pages") {
-            in.flag(key, data, p.small_pages);
-        } else {
-            in.fail(key, "",
-                    "is not known here; known are kernel, initrd, modules, command-line, processors, "
-                    "startup-mib, minimum-mib, "
-                    "maximum-mib, buffer-percent, priority, smart-paging-store, auto-start, debug-wait, "
-                    "small-pages");
+/// Reads the keys of a node into the object whose members @p keys describes.
+void read_keys(Reader& in, std::span<Key const> keys, void* into) {
+    in.each_property([&](std::string_view name, std::span<u8 const> data) {
+        for (Key const& key : keys) {
+            if (key.name == name) {
+                read_key(in, key, data, into);
+                return;
+            }
         }
+        char space[240];
+        TextBuffer known{space};
+        known.put("is not known here; known are");
+        for (Key const& key : keys) {
+            format(known, "{} {}", &key == keys.data() ? "" : ",", key.name);
+        }
+        in.fail(name, "", known.text());
     });
+}
+
+void read_host(Reader& in, HostConfig& host) {
+    read_keys(in, kHostKeys, &host);
+    for (std::string_view const key : {"management", "debugger"}) {
+        std::string_view const port = key == "management" ? host.management : host.debugger;
+        if (port.data() != nullptr && (!is_port(port) || port == "com1")) { // written, if only as ""
+            in.fail(key, port, "allowed are com2, com3 and com4");
+        }
+    }
+    if (!host.management.empty() && host.management == host.debugger) {
+        in.fail("debugger", host.debugger, "is the management port already");
+    }
 }
 
 void read_partition(Reader& in, PartitionConfig& p) {
@@ -202,8 +214,7 @@ void read_partition(Reader& in, PartitionConfig& p) {
         in.fail("(name)", p.name, "a partition's name has 1 to 31 characters");
         return;
     }
-    in.no_children();
-    read_partition_keys(in, p);
+    read_keys(in, kPartitionKeys, &p);
     if (in.failed()) {
         return;
     }
@@ -258,23 +269,19 @@ Result<void, ConfigError> does_not_fit(TextBuffer& why, std::string_view node, s
 
 Result<void, ConfigError> read_config(std::span<u8 const> device_tree, Config& config, TextBuffer& why) {
     config = Config{};
-    void const* const tree = device_tree.data();
-    if (fdt_check_full(tree, device_tree.size()) != 0) {
+    DeviceTree const tree{device_tree};
+    if (!tree.whole()) {
         why.put("ballast.dtb is damaged or no device tree: build it with 'dtc -O dtb'");
         return Err{ConfigError::Refused};
     }
     Reader in{tree, why};
     bool have_partitions = false;
-    in.enter(0);
+    in.enter();
     in.each_property([&](std::string_view key, std::span<u8 const>) {
         in.fail(key, "", "is not known here; the root holds the nodes 'host' and 'partitions'");
     });
-    int node = 0;
-    fdt_for_each_subnode(node, tree, 0) {
-        if (in.failed()) {
-            break;
-        }
-        in.enter(node);
+    while (in.at_child()) {
+        in.enter();
         if (in.node_name() == "host") {
             read_host(in, config.host);
         } else if (in.node_name() == "partitions") {
@@ -282,20 +289,19 @@ Result<void, ConfigError> read_config(std::span<u8 const> device_tree, Config& c
             in.each_property([&](std::string_view key, std::span<u8 const>) {
                 in.fail(key, "", "is not known here; this node holds one node a partition");
             });
-            int child = 0;
-            fdt_for_each_subnode(child, tree, node) {
-                if (in.failed()) {
-                    break;
-                }
-                in.enter(child);
+            while (in.at_child()) {
+                in.enter();
                 add_partition(in, config);
+                in.leave();
             }
         } else {
             in.fail("(node)", in.node_name(), "is not known here; known are 'host' and 'partitions'");
         }
+        in.leave();
     }
+    in.leave();
     if (!in.failed() && (!have_partitions || config.partition_count == 0)) {
-        in.enter(0);
+        in.name_root();
         in.fail("partitions", "", "is missing or empty: nothing to run");
     }
     for (u32 i = 0; i < config.partition_count && !in.failed() && config.host.debugger.empty(); ++i) {

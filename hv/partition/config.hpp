@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operator's configuration: ballast.dtb, read with libfdt, checked as a whole before anything starts.
+// The operator's configuration: ballast.dtb, checked as a whole before anything starts.
 // Text values point into the device tree, which stays in memory for good.
 #pragma once
 #include "hv/base/format.hpp"
@@ -58,7 +58,7 @@ enum class ConfigError : u8 { Refused };
 /// @param[out] config valid only on success
 /// @param[out] why on failure: node, key, value and what is allowed, in one line
 /// Errors: Refused for a damaged blob, unknown nodes and keys, values out of range, contradictions.
-/// Context: once, at start-up, before any guest has run (libfdt is compiled with SSE).
+/// Context: once, at start-up.
 Result<void, ConfigError> read_config(std::span<u8 const> device_tree, Config& config, TextBuffer& why);
 
 /// Whether the configured partitions fit the machine: those that start by themselves together, each of the

@@ -12,7 +12,7 @@ set(BALLAST_WARNINGS -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Woverloa
 set(BALLAST_TARGET_FLAGS
     -ffreestanding -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-asynchronous-unwind-tables
     -fno-stack-protector -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer -mno-red-zone
-    -mno-sse -mno-mmx -mcmodel=kernel -fno-pic -fno-pie -fcf-protection=none -Os -g
+    -mno-sse -mno-mmx -mcmodel=kernel -fno-pic -fno-pie -fcf-protection=none -Oz -g
     -ffunction-sections -fdata-sections "-fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=")
 set(BALLAST_HOST_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O0 -g1)
 

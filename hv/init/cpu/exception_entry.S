@@ -7,7 +7,7 @@
 .balign 16
 exception_entries:
 .set vector, 0
-.rept 256
+.rept 32
     .balign 16
     .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30)
         pushq $0
@@ -17,6 +17,33 @@ exception_entries:
     .set vector, vector + 1
 .endr
 .size exception_entries, . - exception_entries
+
+# Interrupts, in four bytes each: seven vectors share a far jump, in 32 bytes. PUSH extends the sign; the common part cuts
+# it off again.
+.globl interrupt_entries
+.type interrupt_entries, @function
+.balign 32
+interrupt_entries:
+.rept 32
+    .balign 32
+    .rept 7
+        .byte 0x6a, vector & 0xff # pushq
+        .if (vector - 32) % 7 != 6
+            .byte 0xeb, 22 - ((vector - 32) % 7) * 4 # jmp to the far jump, at 26
+        .endif
+        .set vector, vector + 1
+    .endr
+    jmp interrupt_common
+.endr
+.size interrupt_entries, . - interrupt_entries
+
+.type interrupt_common, @function
+interrupt_common:
+    pushq (%rsp)
+    movq $0, 8(%rsp)
+    andq $0xff, (%rsp)
+    jmp exception_common
+.size interrupt_common, . - interrupt_common
 
 .type exception_common, @function
 exception_common:

@@ -64,7 +64,7 @@ extern "C" void hv_handle_trap(TrapFrame* frame) {
 
 void build_interrupt_table() {
     for (unsigned v = 0; v < kVectors; ++v) {
-        u64 const entry = reinterpret_cast<u64>(exception_entries) + v * kEntryBytes;
+        u64 const entry = reinterpret_cast<u64>(entry_of(v));
         interrupt_table[v] = arch::interrupt_gate(entry, kCodeSelector, stack_for(v));
     }
 }

@@ -12,7 +12,13 @@ struct TrapFrame {
 };
 static_assert(sizeof(TrapFrame) == 22 * 8);
 
-/// First instruction of vector n: exception_entries + n * kEntryBytes.
-extern "C" u8 const exception_entries[];
-inline constexpr u64 kEntryBytes = 16;
+extern "C" u8 const exception_entries[]; ///< 32 of 16 bytes
+extern "C" u8 const interrupt_entries[]; ///< the other vectors, seven in 32 bytes, four apart
+
+/// First instruction of a vector's handler.
+inline u8 const* entry_of(unsigned vector) {
+    unsigned const interrupt = vector - 32;
+    return vector < 32 ? exception_entries + vector * 16
+                       : interrupt_entries + interrupt / 7 * 32 + interrupt % 7 * 4;
+}
 } // namespace hv::init
