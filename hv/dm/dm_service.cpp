@@ -26,7 +26,11 @@ vmbus::ChannelOffer const& DmService::offer() const {
 }
 
 void DmService::reset() {
-    state_ = State::Closed;
+    forget_driver(State::Closed);
+}
+
+void DmService::forget_driver(State next) {
+    state_ = next;
     sink_ = nullptr;
     hot_add_possible_ = false;
     at_floor_ = false;
@@ -38,14 +42,17 @@ void DmService::reset() {
 }
 
 void DmService::opened(vmbus::ChannelSink& sink) {
-    reset();
+    if (state_ == State::Distrusted) {
+        sink.break_channel(); // whoever lied may not begin anew: it is the same kernel
+        return;
+    }
+    forget_driver(State::Version);
     lost_pages_ = effects_.ballooned_pages(); // a reloaded driver starts with an empty balloon
     sink_ = &sink;
-    state_ = State::Version;
 }
 
 void DmService::closed() {
-    reset();
+    forget_driver(state_ == State::Distrusted ? state_ : State::Closed);
 }
 
 void DmService::writable() {
@@ -397,6 +404,7 @@ void DmService::on_hot_add_response(std::span<u8 const> message) {
 void DmService::distrust() {
     state_ = State::Distrusted;
     pressure_.valid = false;
+    sink_->break_channel();
 }
 
 DmService::Liveness DmService::liveness(u64 now_100ns) const {

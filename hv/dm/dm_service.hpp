@@ -3,7 +3,8 @@
 // operation in flight at a time (the guest numbers its own messages, so an answer is paired by its type).
 //
 //   Closed ─opened→ Version ─accepted→ Capabilities ─accepted→ Ready ⇄ Ballooning | GivingBack | HotAdding
-//                                                     any ─lie→ Distrusted (nothing more is asked of it)
+//                                             any ─lie→ Distrusted (its channel is broken) ─reset of the
+//                                             partition→ Closed
 #pragma once
 #include "hv/dm/dm_wire.hpp"
 #include "hv/dm/memory_effects.hpp"
@@ -72,7 +73,8 @@ class DmService final : public vmbus::ChannelDevice {
     /// Ballooned pages that can be given back. Pages that an earlier instance of the driver ballooned are not
     /// among them: this one does not count them, and would count below zero.
     u64 returnable_pages() const;
-    /// Partition reset: forgets the guest; the memory side is reset by its owner.
+    /// Partition reset: forgets the guest and what it did, its kernel is a new one; the memory side is reset
+    /// by its owner.
     void reset();
     void set_maximum_pages(u64 pages) { maximum_pages_ = pages; }
 
@@ -99,6 +101,7 @@ class DmService final : public vmbus::ChannelDevice {
     void continue_giving_back();
     u64 unsettled_pages() const;
     void distrust();
+    void forget_driver(State next);
     void idle() { state_ = State::Ready; }
 
     MemoryEffects& effects_;

@@ -27,6 +27,11 @@ u32 Channel::open(OpenChannel const& request, std::span<u32 const> pages) {
     return kStatusSuccess;
 }
 
+void Channel::start() {
+    device_->opened(*this);
+    end_if_corrupt();
+}
+
 void Channel::close() {
     bool const was_open = state_ == State::Open;
     if (was_open || state_ == State::Broken) state_ = State::Offered;

@@ -35,7 +35,7 @@ class Channel final : public ChannelSink {
 
     /// Checks the rings; the device is told by start(). @return a status for OpenResult
     u32 open(OpenChannel const& request, std::span<u32 const> pages);
-    void start() { device_->opened(*this); }
+    void start();
     /// Open or Broken → Offered; tells the device.
     void close();
     void set_target_vp(u32 vp) { target_vp_ = vp; }
@@ -51,6 +51,7 @@ class Channel final : public ChannelSink {
 
     SendStatus send_inband(std::span<u8 const> payload, u64 transaction_id) override;
     SendStatus send_completion(std::span<u8 const> payload, u64 transaction_id) override;
+    void break_channel() override { corrupt_ = true; }
 
   private:
     SendStatus send(PacketType type, std::span<u8 const> payload, u64 transaction_id);

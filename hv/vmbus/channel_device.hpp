@@ -50,6 +50,10 @@ class ChannelSink {
     virtual SendStatus send_inband(std::span<u8 const> payload, u64 transaction_id) = 0;
     /// Answers a packet that came with completion_requested, under the same rules.
     virtual SendStatus send_completion(std::span<u8 const> payload, u64 transaction_id) = 0;
+    /// The driver has told this device a lie: nothing more is sent or read, closed() follows when the
+    /// device's callback has returned, and the channel stays broken until the guest closes it. Context as
+    /// send_inband().
+    virtual void break_channel() = 0;
 };
 
 /// A device on the bus. All calls come from the VmbusServer, serialised per partition; none may allocate or

@@ -2,7 +2,8 @@
 ; Dynamic Memory as a liar sees it. Wants 64 MiB at start, a minimum of 16 MiB and a short idle time, so that the host soon
 ; asks for pages. Variants:
 ;   h  honest: gives 4096 pages, touches them in every way, gets them back
-;   l  lies: pages it does not own, the same twice, ranges past its memory, more than was asked, counts that lie
+;   la, lb … lm  lies: pages it does not own, the same twice, ranges past its memory, more than was asked, counts that lie
+;   n  nonsense that is no provable lie: answers that nobody asked for, absurd reports
 ;   r  gives away the pages that it talks through: ring, hypercall page, message page, and its own page tables' neighbour
 %include "lib.inc"
 %include "hyperv.inc"
@@ -25,14 +26,17 @@ kEnd   equ 0x4000                           ; 64 MiB
     call ring_send
 %endmacro
 %define range(page, pages) ((page) | (pages) << 40)
-; After a lie nothing more may be asked of this guest; then the channel is closed and opened for the next one.
-%macro lie 2-*                              ; what it is (for the reader), COUNT, RANGE...
+; One lie a life: the second letter of the command line chooses it. After it nothing more may be asked of this guest, its
+; channel is dead, and opening it again does not help.
+%macro lie 3-*                              ; letter, what it is (for the reader), COUNT, RANGE...
+    cmp byte [which], %1
+    jne %%other
     call ask_for_request
-    mov dword [balloon_answer + 12], %2 * 2
+%rotate 2
+    mov dword [balloon_answer + 12], %1 * 2
     mov edi, balloon_answer + 16
 %assign sent 0
-%rotate 1
-%rep %0 - 2
+%rep %0 - 3
 %rotate 1
     mov rax, %1
     stosq
@@ -43,7 +47,25 @@ kEnd   equ 0x4000                           ; 64 MiB
     mov ecx, 16 + sent * 8
     call ring_send
     call must_be_ignored
-    inc qword [lies]
+    jmp lied
+%%other:
+%endmacro
+; The same, after a true answer that gives page 2000h and says that more follows.
+%macro lie_after_truth 4                    ; letter, what it is, COUNT, RANGE
+    cmp byte [which], %1
+    jne %%other
+    call ask_for_request
+    mov dword [balloon_answer + 12], 1 * 2 + 1
+    mov rax, range(0x2000, 1)
+    mov [balloon_answer + 16], rax
+    mov word [balloon_answer + 2], 24
+    mov esi, balloon_answer
+    mov ecx, 24
+    call ring_send
+    answer %3, %4
+    call must_be_ignored
+    jmp lied
+%%other:
 %endmacro
 main:
     call hyperv_setup
@@ -53,25 +75,34 @@ main:
     je honest
     cmp byte [variant], 'r'
     je give_rings
+    cmp byte [variant], 'n'
+    je nonsense
+    mov eax, [boot_info]
+    mov eax, [rax + 16]
+    mov al, [rax + 1]
+    mov [which], al
+    lie 'a', "past the end", 1, range(kEnd, 1)
+    lie 'b', "far past the end", 1, range(0xffffffffff, 0xffffff)
+    lie 'c', "a device", 1, range(0xfee00, 1)
+    lie 'd', "the video hole", 1, range(0xa0, 1)
+    lie 'e', "half past the end", 1, range(kEnd - 1, 2)
+    lie 'f', "twice in one answer", 2, range(0x2000, 1), range(0x2000, 1)
+    lie_after_truth 'g', "given before", 1, range(0x2000, 1)
+    lie_after_truth 'h', "over what was given before", 1, range(0x1fff, 3)
+    lie 'i', "hot-add space", 1, range(0x100000, 16)
+    lie 'j', "more than was asked", 1, range(kGiven, 0x2c00)
+    lie 'k', "a count beyond the message", 400, range(0x2400, 1)
+    lie 'l', "a huge count", 0x7fffffff, range(0x2401, 1)
+    lie 'm', "nothing, many times", 4, range(0x2800, 0), range(0xffffffff, 0), 0, range(0x2800, 0)
+    call failed
+    say "FAIL balloon-evil: no such lie", 13, 10
+    ret
+lied:
+    say "balloon-evil: lied", 13, 10
+    finish "balloon-evil"
+    ret
 
-    lie "past the end", 1, range(kEnd, 1)
-    lie "far past the end", 1, range(0xffffffffff, 0xffffff)
-    lie "a device", 1, range(0xfee00, 1)
-    lie "the video hole", 1, range(0xa0, 1)
-    lie "half past the end", 1, range(kEnd - 1, 2)
-    lie "twice in one answer", 2, range(0x2000, 1), range(0x2000, 1)
-    lie "given before", 1, range(0x2000, 1)
-    lie "over what was given before", 1, range(0x1fff, 3)
-    lie "hot-add space", 1, range(0x100000, 16)
-    lie "more than was asked", 1, range(kGiven, 0x2c00)
-    lie "a count beyond the message", 400, range(0x2400, 1)
-    lie "a huge count", 0x7fffffff, range(0x2401, 1)
-    ; not lies that anybody can prove, only nonsense: nothing, many times
-    call ask_for_request
-    answer 4, range(0x2800, 0), range(0xffffffff, 0), 0, range(0x2800, 0)
-    mov eax, 50
-    call wait_ms
-    call channel_close
+nonsense:
     ; answers that nobody asked for
     call channel_open
     call dm_handshake
@@ -100,10 +131,6 @@ main:
     mov eax, 50
     call wait_ms
     call channel_close
-    say "balloon-evil: "
-    mov rax, [lies]
-    call print_dec
-    say " lies", 13, 10
     finish "balloon-evil"
     ret
 
@@ -264,11 +291,20 @@ must_be_ignored:
     call ring_take
     must jz, "the host still talks to a liar"
     call channel_close
+    call channel_open                           ; answered as ever, but nobody is there
+    mov esi, dm_version
+    mov ecx, 16
+    call ring_send
+    mov eax, 1500
+    call wait_ms
+    call ring_take
+    must jz, "the host talks to a liar that has opened its channel again"
+    call channel_close
     ret
 section .data
 align 8
 balloon_answer: times 64 dq 0
 section .bss
-lies: resq 1
+which: resb 1
 given: resq 1
 word_given: resq 1

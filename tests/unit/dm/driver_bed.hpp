@@ -26,7 +26,9 @@ class RecordingSink final : public vmbus::ChannelSink {
         FAIL("the protocol has no completions");
         return vmbus::SendStatus::Closed;
     }
+    void break_channel() override { ++breaks; }
     std::deque<Bytes> sent;
+    int breaks = 0;
     usize room = 100;
     vmbus::SendStatus status_when_full = vmbus::SendStatus::Full;
 };

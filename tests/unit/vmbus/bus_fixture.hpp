@@ -20,7 +20,10 @@ class EchoDevice : public vmbus::ChannelDevice {
         offer_.instance.wire[15] = instance;
     }
     vmbus::ChannelOffer const& offer() const override { return offer_; }
-    void opened(vmbus::ChannelSink& s) override { sink = &s, ++opens; }
+    void opened(vmbus::ChannelSink& s) override {
+        sink = &s, ++opens;
+        if (on_opened) on_opened();
+    }
     void received(vmbus::Packet const& p) override {
         packets.push_back(
             {p.kind, p.completion_requested, p.transaction_id, Bytes(p.payload.begin(), p.payload.end())});
@@ -37,7 +40,7 @@ class EchoDevice : public vmbus::ChannelDevice {
     vmbus::SendStatus last_send = vmbus::SendStatus::Ok;
     bool echo = false;
     int opens = 0, closes = 0, writables = 0, ticks = 0;
-    std::function<void()> on_received;
+    std::function<void()> on_received, on_opened;
 
   private:
     vmbus::ChannelOffer offer_;

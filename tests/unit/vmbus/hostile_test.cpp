@@ -50,6 +50,14 @@ TEST_CASE("a lying ring closes its channel only, and can be opened anew", "[vmbu
         bus.guest.send(*channel, pattern(8));
         CHECK(bus.device.last_send == vmbus::SendStatus::Corrupt);
     }
+    SECTION("the device does not believe a packet") {
+        bus.device.on_received = [&] {
+            bus.device.sink->break_channel();
+            CHECK(bus.device.sink->send_inband(pattern(8), 0) == vmbus::SendStatus::Corrupt);
+        };
+        bus.guest.send(*channel, pattern(8));
+        CHECK(bus.device.packets.size() == 1);
+    }
     SECTION("its page ballooned by the packet's own handler") {
         bus.device.on_received = [&] { bus.ram.balloon(channel->pfns[0]); };
         bus.guest.send(*channel, pattern(8));
@@ -71,6 +79,23 @@ TEST_CASE("a lying ring closes its channel only, and can be opened anew", "[vmbu
     bus.device.packets.clear();
     CHECK(bus.guest.send(*channel, pattern(8)));
     CHECK(bus.device.packets.size() == 1);
+}
+
+TEST_CASE("a device that will not deal with this guest breaks its channel as soon as it is opened",
+          "[vmbus][hostile]") {
+    HostileBus bus;
+    bus.device.on_opened = [&] { bus.device.sink->break_channel(); };
+    auto const offers = bus.connect();
+    GuestChannel* const channel = bus.guest.open(offers[0], 4);
+    REQUIRE(channel != nullptr); // the guest is answered all the same
+    CHECK((bus.device.opens == 1 && bus.device.closes == 1));
+    CHECK_FALSE(bus.server.is_open(bus.device));
+    CHECK(bus.server.counters().channels_broken == 1);
+    bus.guest.send(*channel, pattern(8));
+    CHECK(bus.device.packets.empty());
+    bus.guest.close_only(*channel);
+    CHECK(bus.device.closes == 1);
+    CHECK(bus.neighbour_works(offers));
 }
 
 TEST_CASE("a full ring holds the device back until the guest reads", "[vmbus]") {
