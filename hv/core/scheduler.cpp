@@ -63,11 +63,12 @@ void Scheduler::answer_call() {
 }
 
 void Scheduler::turn() {
+    // What a kick announces is looked at from here on; one that comes later ends the run or the wait. No look
+    // may come before this: its kick would be forgotten.
+    __atomic_exchange_n(&cpu_.kicked, 0, __ATOMIC_SEQ_CST);
     if (rendezvous_ != nullptr) {
         rendezvous_->pause_if_asked();
     }
-    // What a kick announces is looked at from here on; one that comes later ends the run or the wait.
-    __atomic_store_n(&cpu_.kicked, 0, __ATOMIC_RELAXED);
     answer_call();
     u64 now = host_.now_tsc();
     if (housekeeping_ != nullptr && now >= housekeeping_->due_tsc()) {

@@ -6,8 +6,8 @@
 namespace hv::vmx {
 void VmxVcpu::dump() {
     namespace f = arch::vmcs;
-    if (slot_ == nullptr || slot_->loaded != this) {
-        log_error("vcpu: not loaded, its state is in memory only");
+    if (slot_ == nullptr || slot_->loaded != this || slot_ != &backend_.this_cpu()) {
+        log_error("vcpu: not loaded on this processor");
         return;
     }
     log_error("rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", gprs[Reg::Rax], gprs[Reg::Rbx],

@@ -57,6 +57,7 @@ def _counting(*names, seconds=3, within_s=180):
 CASES = [
     Case("one-each", config(_steady("one"), _steady("two")),
          [expect(r"^\[two\] steady 1$", 180), _counting("one", "two", seconds=2), call(_placed), ask("check", _CHECKED, 60),
+          ask("dump one", r"rip 0000000000[0-9a-f]{6} "), ask("dump two", r"rip 0000000000[0-9a-f]{6} "),
           # What is asked for on CPU 0 reaches the other in the middle of its guest's turn.
           send("restart two"), expect(r"^\[two\] steady 1$", 60), _counting("one", "two", seconds=1),
           send("stop two off"), expect(r"^ballast: partition two: turned off", 20), ask("check", _CHECKED, 60),

@@ -237,10 +237,16 @@ void dump_partition(GuestHost& host, std::string_view name) {
         name = name.substr(0, space);
     }
     for (Partition* p : host.set->partitions()) {
-        if (p->name() != name || p->guest() == nullptr) {
+        if (p->name() != name) {
             continue;
         }
-        host.rendezvous.alone([&] {
+        // Where it is loaded: its state is in that processor.
+        host.schedulers[p->cpu_index()]->call(*host.machine.services.cpus()[0], [&](Cpu& cpu) {
+            if (p->guest() == nullptr) {
+                return;
+            }
+            static_cast<Scheduler*>(cpu.scheduler)->make_room_for(*p);
+            p->guest()->vp().load(cpu);
             VirtVcpu& hw = p->guest()->vp().hardware();
             hw.dump();
             VcpuView view{hw};
