@@ -27,7 +27,7 @@ struct PartitionView {
     u64 assigned = 0;
     u64 demand = 0; ///< valid with `reporting`; at most 2^40
     u64 minimum = 0, maximum = 0;
-    u64 ballooned = 0;    ///< can be given back
+    u64 ballooned = 0;    ///< can be given back: not those of a driver that is gone
     u64 hot_addable = 0;  ///< can be hot-added, 0 when the guest refuses
     u64 hot_add_unit = 0; ///< the guest wants hot-added memory in multiples of this
     u32 buffer_percent = 20;

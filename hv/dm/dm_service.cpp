@@ -166,6 +166,20 @@ u64 DmService::returnable_pages() const {
     return ballooned > lost_pages_ ? ballooned - lost_pages_ : 0;
 }
 
+PartitionView DmService::view(u64 now_100ns) const {
+    return {.assigned = effects_.assigned_pages(),
+            .demand = pressure_.demand_pages,
+            .minimum = 0,
+            .maximum = 0,
+            .ballooned = returnable_pages(),
+            .hot_addable = hot_add_possible_ ? effects_.hot_add_left_pages() : 0,
+            .hot_add_unit = hot_add_unit_pages_,
+            .reporting = pressure_.valid,
+            .can_act = ready(),
+            .cooperative = liveness(now_100ns) == Liveness::Active,
+            .at_floor = at_floor_};
+}
+
 /// Pages that the guest may count as ballooned while we do not: it has taken them out and not told yet, or
 /// has not seen them come back.
 u64 DmService::unsettled_pages() const {

@@ -6,6 +6,7 @@
 //                                             any ─lie→ Distrusted (its channel is broken) ─reset of the
 //                                             partition→ Closed
 #pragma once
+#include "hv/dm/balancer.hpp"
 #include "hv/dm/dm_wire.hpp"
 #include "hv/dm/memory_effects.hpp"
 #include "hv/vmbus/channel_device.hpp"
@@ -73,6 +74,9 @@ class DmService final : public vmbus::ChannelDevice {
     /// Ballooned pages that can be given back. Pages that an earlier instance of the driver ballooned are not
     /// among them: this one does not count them, and would count below zero.
     u64 returnable_pages() const;
+    /// The partition as the balancer sees it; the owner adds what the configuration says. Only what the
+    /// driver can do now is offered: every order that follows from it is one that start() takes.
+    PartitionView view(u64 now_100ns) const;
     /// Partition reset: forgets the guest and what it did, its kernel is a new one; the memory side is reset
     /// by its owner.
     void reset();

@@ -15,6 +15,7 @@ struct Snapshot {
     dm::PartitionView memory;  ///< configuration values are filled by the reader
     u64 waiting_for_pages = 0; ///< startup memory that is not there yet
     u64 hot_added = 0;
+    u64 ballooned = 0; ///< also what no driver can take back any more
     u64 large_percent = 0;
     char const* heartbeat = "none";
     char const* driver = "none";

@@ -369,17 +369,8 @@ void Partition::publish() {
         s.heartbeat = text(guest_->heartbeat().health());
         s.driver = driver_text(dm, reference);
         s.can_shut_down = guest_->shutdown().state() == vmbus::IntegrationService::State::Ready;
-        s.memory = {.assigned = memory.backed_pages(),
-                    .demand = dm.pressure().demand_pages,
-                    .minimum = 0,
-                    .maximum = 0,
-                    .ballooned = memory.ballooned_pages(),
-                    .hot_addable = dm.hot_add_possible() ? guest_->memory_adapter().hot_add_left_pages() : 0,
-                    .hot_add_unit = dm.hot_add_unit_pages(),
-                    .reporting = dm.pressure().valid,
-                    .can_act = dm.ready(),
-                    .cooperative = dm.liveness(reference) == dm::DmService::Liveness::Active,
-                    .at_floor = dm.at_floor()};
+        s.ballooned = memory.ballooned_pages();
+        s.memory = dm.view(reference);
     }
     mailbox_.publish(s);
 }

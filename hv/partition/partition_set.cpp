@@ -113,7 +113,7 @@ mgmt::PartitionStatus PartitionSet::status(u32 index) {
             .maximum = pages_of_mib(m.maximum_mib),
             .buffer_percent = m.buffer_percent,
             .priority = m.priority,
-            .ballooned = view.ballooned,
+            .ballooned = s.ballooned,
             .hot_added = s.hot_added,
             .large_percent = s.large_percent,
             .heartbeat = s.heartbeat,

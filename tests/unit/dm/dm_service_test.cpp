@@ -439,6 +439,31 @@ TEST_CASE("closing forgets the guest, not its balloon", "[dm][service]") {
     CHECK(bed.memory.ballooned_pages() == 512);
 }
 
+TEST_CASE("after a reload the balancer orders what the new driver can do", "[dm][service]") {
+    DriverBed bed;
+    bed.ready();
+    REQUIRE(bed.start(Kind::Balloon, 1024));
+    bed.ballooned({DriverBed::range(0x1000, 1024)});
+    bed.service.closed();
+    CHECK_FALSE(bed.service.view(bed.now).can_act);
+    bed.ready();
+    bed.status(DriverBed::kStartup + 4096);
+    PartitionView view = bed.service.view(bed.now);
+    view.minimum = 256 * kMib;
+    view.maximum = DriverBed::kMaximum;
+    CHECK(view.assigned == bed.memory.assigned_pages());
+    CHECK(view.demand == DriverBed::kStartup + 4096);
+    CHECK((view.reporting && view.can_act && view.cooperative));
+    CHECK(view.ballooned == 0); // the old driver's are out of reach
+    CHECK(view.hot_addable == DriverBed::kHot);
+    PartitionMemory memory;
+    Order order;
+    balance({.free = 4096 * kMib}, {&view, 1}, {&memory, 1}, {&order, 1});
+    REQUIRE(order.kind == Order::Kind::HotAdd);
+    CHECK(bed.start(Kind::HotAdd, order.pages));
+    CHECK_FALSE(bed.service.view(bed.now).can_act);
+}
+
 TEST_CASE("a reloaded driver starts with an empty balloon", "[dm][service]") {
     DriverBed bed;
     bed.ready();
