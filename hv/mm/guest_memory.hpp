@@ -106,6 +106,10 @@ class GuestMemory final : public GuestAccess {
     /// Gathers a wholly backed block that is mapped in pieces into one 2 MiB leaf, copying. For idle times.
     /// @return whether it is mapped large now.
     bool compact_block(Gpa block);
+    /// Looks at the next blocks in turn, at most @p most, and tries compact_block() with the first that is
+    /// mapped in pieces: a few instructions for each, and at most 2 MiB to copy.
+    /// @return whether one more block is mapped large now.
+    bool compact_some(u32 most);
 
     /// NotAdded also for what is no RAM.
     PageState state(Gpa) const;
@@ -233,6 +237,7 @@ class GuestMemory final : public GuestAccess {
     u64 small_pages_ = 0;          ///< mapped by 4 KiB leaves
     u64 large_blocks_ = 0;         ///< mapped by larger ones
     u64 blocks_with_table_ = 0;    ///< have a table of 4 KiB leaves
+    u32 compact_next_ = 0;         ///< block that compact_some() looked at last
     u64 blocks_wanting_table_ = 0; ///< may need one at the next touch
     GuestMemoryCounters counters_;
 };

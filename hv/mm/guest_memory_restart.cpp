@@ -167,6 +167,17 @@ bool GuestMemory::compact_block(Gpa at) {
     return true;
 }
 
+bool GuestMemory::compact_some(u32 most) {
+    for (u32 left = small_only_ ? 0 : std::min(most, block_count_); left != 0; --left) {
+        compact_next_ = compact_next_ + 1 < block_count_ ? compact_next_ + 1 : 0;
+        GuestBlock const& b = blocks_[compact_next_];
+        if (b.whole() && b.mapped != 0) {
+            return compact_block(block_address(compact_next_)); // one try: without a run now, there is none
+        }
+    }
+    return false;
+}
+
 void GuestMemory::withdraw(Gpa gpa, u64 pages) {
     HV_ASSERT(balloon_out(gpa, pages).ok());
     for_each_piece(gpa, pages, [&](Piece const& p, Gpa) {

@@ -7,6 +7,8 @@ namespace {
 constexpr u64 kTicksPerSecond = 4;
 /// How long a start waits for its startup memory before it is given up.
 constexpr u64 kStartPatienceSeconds = 60;
+/// How many blocks the tick of an idle guest looks at for one that a copy of 2 MiB puts together.
+constexpr u32 kBlocksLookedAt = 512;
 
 constexpr u64 mib_of_pages(u64 pages) {
     return pages / (MiB / kPageBytes);
@@ -322,6 +324,9 @@ void Partition::tick(Cpu& cpu, u64 now_tsc) {
     }
     guest_->hyperv().on_eoi(0); // a message slot that was freed without asking for the next message
     guest_->devices().tick();
+    if (guest_->vp().halted() && !guest_->vp().ready(now_tsc)) {
+        guest_->memory().compact_some(kBlocksLookedAt);
+    }
     if (panicked_) {
         panicked_ = false;
         ++panics_;

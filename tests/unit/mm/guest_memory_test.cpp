@@ -445,6 +445,53 @@ TEST_CASE("a partition's own cost stays in its budget", "[mm][guest]") {
     CHECK(p.shared_allocations() == 0);
 }
 
+BOTH("idle time puts blocks together, one a call, wherever they lie") {
+    GuestMachine m{256 * MiB};
+    Partition<TestType> p{*m.frames, sized(32 * MiB, 64 * MiB)};
+    REQUIRE(p->hot_add(Gpa{4 * GiB}, 8192).ok());
+    u64 const blocks[] = {4 * MiB, 10 * MiB, 4 * GiB + 6 * MiB};
+    for (u64 at = 2 * MiB; at < 32 * MiB; at += kLargePageBytes) {
+        REQUIRE(store(*p.memory, Gpa{at + 7 * kPage}, at).ok());
+        REQUIRE(store(*p.memory, Gpa{4 * GiB + at + 7 * kPage}, at).ok());
+    }
+    u64 const large = p->mapped_large_pages();
+    for (u64 at : blocks) { // away and back by the page, as a driver may do it
+        REQUIRE(p->balloon_out(Gpa{at + 9 * kPage}, 3).ok());
+        REQUIRE(p->give_back(Gpa{at + 9 * kPage}, 3).ok());
+    }
+    REQUIRE(p->balloon_out(Gpa{20 * MiB}, 5).ok()); // not whole: left alone
+    REQUIRE(p->guard(Gpa{22 * MiB}, Access::RW).ok());
+    CHECK(p->mapped_large_pages() == large - 5 * 512);
+    unsigned calls = 0;
+    for (unsigned step = 0; step < 200; ++step) {
+        u64 const before = p->counters().compactions;
+        bool const done = p->compact_some(4);
+        CHECK(p->counters().compactions == before + done);
+        calls += done;
+    }
+    CHECK(calls == 3);
+    CHECK(p->mapped_large_pages() == large - 2 * 512);
+    for (u64 at : blocks) {
+        CHECK(fetch<u64>(*p.memory, Gpa{at + 7 * kPage}).value() == (at & (4 * GiB - 1)));
+        CHECK(fetch<u64>(*p.memory, Gpa{at + 10 * kPage}).value() == 0);
+    }
+    CHECK(p->guarded(Gpa{22 * MiB}) == Access::RW);
+    CHECK(p.shared_allocations() == 0);
+    CHECK_MEMORY(m, p.memory);
+    CHECK_FALSE(p->compact_some(0));
+    // Without a run to copy to, nothing is tried twice in a call and nothing changes.
+    p->unguard(Gpa{22 * MiB});
+    REQUIRE(p->give_back(Gpa{20 * MiB}, 5).ok());
+    m.fill_up(0);
+    for (unsigned step = 0; step < 100; ++step) {
+        CHECK_FALSE(p->compact_some(1000));
+    }
+    m.let_go();
+    CHECK(p->compact_some(1000));
+    CHECK(p->mapped_large_pages() == large);
+    CHECK_MEMORY(m, p.memory);
+}
+
 BOTH("guest addresses of any kind are data, never a crash") {
     GuestMachine m{128 * MiB};
     Partition<TestType> p{*m.frames, sized(16 * MiB, 32 * MiB)};
