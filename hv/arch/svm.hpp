@@ -38,6 +38,7 @@ inline constexpr u32 kIo = 1u << 27, kMsr = 1u << 28, kTaskSwitch = 1u << 29, kS
 namespace intercept2 {
 inline constexpr u32 kVmrun = 1u << 0, kVmmcall = 1u << 1, kVmload = 1u << 2, kVmsave = 1u << 3;
 inline constexpr u32 kStgi = 1u << 4, kClgi = 1u << 5, kSkinit = 1u << 6, kRdtscp = 1u << 7;
+inline constexpr u32 kIcebp = 1u << 8;
 inline constexpr u32 kWbinvd = 1u << 9, kMonitor = 1u << 10, kMwait = 1u << 11, kMwaitArmed = 1u << 12;
 inline constexpr u32 kXsetbv = 1u << 13, kRdpru = 1u << 14;
 } // namespace intercept2

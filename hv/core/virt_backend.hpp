@@ -137,7 +137,9 @@ class VirtVcpu {
     virtual void intercept_exceptions(u32 vectors) = 0;
     /// Runs one instruction at the next run() and returns SingleStep, or the exit that the instruction made.
     /// HostEvent: it has not run, ask again. An exception that it raises is reported as SingleStep, is
-    /// waiting then (waiting_event()) and RIP is still on it. Armed breakpoints count meanwhile.
+    /// waiting then (waiting_event()) and RIP is still on it. An armed breakpoint that it meets is reported
+    /// as Exception instead: data, and it has run; code, and it has not. A guest that has set TF itself finds
+    /// its BS in there, or in an Exception of its own at the next run().
     ///
     /// Where steps_exactly() is false this is done by RFLAGS.TF, set behind the guest's back and out again at
     /// each exit. TF does not step everything, and some instructions would show it: those are hv/debug's to

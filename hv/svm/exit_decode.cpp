@@ -81,6 +81,13 @@ ExitClass decode_other(arch::Vmcb const& vmcb, SvmFeatures const& features, u64 
     case x::kPopf:
     case x::kIret:
     case x::kSoftwareInt: return ExitClass::FlagsInstruction;
+    case x::kIcebp:
+        exit.kind = ExitKind::Exception;
+        exit.exception = {vector::kDebug, false, 0, 0};
+        if (exit.instruction_bytes == 0) {
+            exit.instruction_bytes = 1; // nobody puts a prefix before INT1
+        }
+        return ExitClass::Report;
     case x::kShutdown: exit.kind = ExitKind::TripleFault; return ExitClass::Report;
     default: break;
     }

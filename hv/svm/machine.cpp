@@ -20,6 +20,22 @@ void hv_svm_wrmsr(u32 index, u64 value) {
 void hv_svm_cpuid(u32 leaf, u32 subleaf, arch::CpuidResult* registers) {
     *registers = arch::cpuid(leaf, subleaf);
 }
+void hv_svm_write_breakpoint_addresses(u64 const (&addresses)[4]) {
+    arch::write_dr<0>(addresses[0]);
+    arch::write_dr<1>(addresses[1]);
+    arch::write_dr<2>(addresses[2]);
+    arch::write_dr<3>(addresses[3]);
+}
+bool hv_svm_is_own_address(u64 address) {
+    u64 const own[] = {reinterpret_cast<u64>(&hv_svm_world_switch_armed),
+                       reinterpret_cast<u64>(__builtin_frame_address(0)), arch::sgdt().base};
+    for (u64 const o : own) {
+        if (((o ^ address) >> 21) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 u64 hv_svm_read_cr3() {
     return arch::read_cr3();
 }

@@ -10,7 +10,6 @@ namespace hv::svm {
 namespace {
 namespace clean = arch::svm::clean;
 namespace ic = arch::svm::interrupt_control;
-constexpr u64 kDr6SingleStep = 1u << 14, kDr6Idle = 0xffff'0ff0;
 constexpr u8 kOverflow = 4;
 constexpr u32 kCsMask = 0x0fff'ffff; // as read(Seg::Cs): attributes have 12 bits
 
@@ -53,6 +52,9 @@ void SvmVcpu::load() {
     } else if (asid_shared_) {
         pending_ |= kFlush;
     }
+    if ((pending_ & kPoints) != 0) {
+        pending_ |= kLoadPoints; // another one may have loaded its own
+    }
 }
 
 void SvmVcpu::unload() {
@@ -78,20 +80,24 @@ Exit const& SvmVcpu::run(u64) {
     return run_prepared();
 }
 
-/// The way in when something is pending, again and again until there is something to report.
-Exit const& SvmVcpu::run_prepared() {
-    for (;;) {
-        if (!prepare_entry()) {
-            return exit_;
-        }
-        if (world_switch() != 0) {
+/// The way in when something is pending. A step is asked for once an exit. Apart, for the short way's frame.
+[[gnu::noinline]] Exit const& SvmVcpu::run_prepared() {
+    enter_prepared();
+    pending_ &= ~u32{kStep};
+    return exit_;
+}
+
+/// Enters again and again until there is something to report.
+void SvmVcpu::enter_prepared() {
+    while (prepare_entry()) {
+        if (prepared_world_switch() != 0) {
             undo_entry();
             report(ExitKind::HostEvent);
-            return exit_;
+            return;
         }
         finish_entry();
         if (leave_guest()) {
-            return exit_;
+            return;
         }
     }
 }
@@ -123,6 +129,17 @@ inline u32 SvmVcpu::world_switch() {
     return refused;
 }
 
+u32 SvmVcpu::prepared_world_switch() {
+    if ((pending_ & kPoints) == 0) {
+        return world_switch();
+    }
+    u32 const refused = hv_svm_world_switch_armed(&gprs, &vmcb_, vmcb_at_, host_vmcb_at_, kicked, host_dr7_);
+    if (refused == 0) {
+        vmcb_.control.clean = clean::kAll;
+    }
+    return refused;
+}
+
 /// After #VMEXIT. @return whether exit_ is to be reported, else the guest goes on
 bool SvmVcpu::leave_guest() {
     if (auto const again =
@@ -148,6 +165,14 @@ bool SvmVcpu::prepare_entry() {
         report(ExitKind::TripleFault);
         return false;
     }
+    if ((pending_ & kDebugDue) != 0) {
+        pending_ &= ~u32{kDebugDue};
+        report_debug(due_causes_);
+        return false;
+    }
+    if ((pending_ & kLoadPoints) != 0) {
+        load_points();
+    }
     injected_valid_ = (pending_ & kEvent) != 0;
     if (injected_valid_) {
         injected_ = waiting_;
@@ -166,6 +191,10 @@ bool SvmVcpu::prepare_entry() {
     if (window_wanted_ && !virtual_irq_) {
         open_window();
     }
+    if ((pending_ & kStateWritten) != 0) {
+        written_state_ = vmcb_.state;
+        written_state_.rax = gprs[Reg::Rax];
+    }
     if ((pending_ & kStep) != 0) {
         armed_ = Step::Core;
     }
@@ -179,12 +208,8 @@ bool SvmVcpu::prepare_entry() {
             static_cast<u32>(machine_.features.flush_by_asid ? arch::svm::TlbControl::FlushThisAsid
                                                              : arch::svm::TlbControl::FlushAll);
     }
-    if ((pending_ & kStateWritten) != 0) {
-        written_state_ = vmcb_.state;
-        written_state_.rax = gprs[Reg::Rax];
-    }
     entry_pending_ = pending_;
-    pending_ &= ~u32{kEvent | kFlush | kStateWritten | kWindow | kStep};
+    pending_ &= ~u32{kEvent | kFlush | kStateWritten | kWindow};
     if (window_wanted_ && virtual_irq_) {
         pending_ |= kWindow; // opened at the next entry: V_IRQ is taken
     }
@@ -261,42 +286,9 @@ void SvmVcpu::finish_entry() {
     if (armed_ != Step::None) {
         disarm_step();
     }
-    if (entered_in_shadow_ && vmcb_.state.rip == entry_rip_ &&
-        control.exit_code != arch::svm::exit::kException + vector::kDebug) {
+    if (entered_in_shadow_ && vmcb_.state.rip == entry_rip_ && !ended_behind_instruction()) {
         control.interrupt_state |=
             arch::svm::kInterruptShadow; // nothing has run, and it may have been forgotten
-    }
-}
-
-// Exceptions exit while we step: delivered by the processor they would leave our trap flag on the guest's
-// stack.
-void SvmVcpu::arm_step() {
-    arch::VmcbControl& control = vmcb_.control;
-    saved_tf_ = vmcb_.state.rflags & rflags::kTrap;
-    saved_dr6_ = vmcb_.state.dr6;
-    vmcb_.state.rflags |= rflags::kTrap;
-    control.intercept_exceptions |= kDefinedExceptions;
-    if (!step_through_flags_) {
-        control.intercept_instructions1 |= kFlagsIntercepts;
-    }
-    mark_dirty(clean::kIntercepts);
-}
-
-// Takes our trap flag out again. armed_ stays for handle() to see until the next entry.
-void SvmVcpu::disarm_step() {
-    arch::VmcbControl& control = vmcb_.control;
-    if (!step_loads_flags_ || vmcb_.state.rip == entry_rip_) {
-        vmcb_.state.rflags = (vmcb_.state.rflags & ~rflags::kTrap) | saved_tf_;
-    }
-    step_through_flags_ = step_loads_flags_ = false;
-    control.intercept_instructions1 &= ~kFlagsIntercepts;
-    if (nmi_ == Nmi::Blocked) {
-        control.intercept_instructions1 |= arch::svm::intercept1::kIret;
-    }
-    control.intercept_exceptions = kAlwaysInterceptedExceptions | wanted_exceptions_;
-    mark_dirty(clean::kIntercepts);
-    if (armed_ == Step::Window) {
-        pending_ |= kWindow;
     }
 }
 
@@ -307,9 +299,8 @@ bool SvmVcpu::handle(ExitClass what) {
     }
     switch (what) {
     case ExitClass::HostInterrupt: hv_svm_take_interrupts(); [[fallthrough]];
-    case ExitClass::HostEvent: step_again(); return report(ExitKind::HostEvent);
+    case ExitClass::HostEvent: return report(ExitKind::HostEvent);
     case ExitClass::VirtualIrq:
-        step_again();
         pending_ |= kWindow; // until it is cancelled
         // An event whose delivery this exit interrupted comes first.
         return can_take_interrupt() && report(ExitKind::InterruptWindow);
@@ -323,23 +314,21 @@ bool SvmVcpu::handle(ExitClass what) {
 }
 
 bool SvmVcpu::handle_exception(u8 number) {
-    if (armed_ != Step::None) {
-        if (number == vector::kDebug && (vmcb_.state.dr6 & kDr6SingleStep) != 0) {
-            return handle_step_trap();
-        }
-        if (number == vector::kBreakpoint || number == kOverflow) {
-            return handle_flags_instruction(); // INT3, INTO: they run again, unstepped, and push clean flags
-        }
+    if (number == vector::kDebug) {
+        return handle_debug();
+    }
+    bool const software = number == vector::kBreakpoint || number == kOverflow;
+    if (software && armed_ != Step::None) {
+        pending_ &= ~u32{kStep};
+        return handle_flags_instruction(); // INT3, INTO: they run again, unstepped, and push clean flags
+    }
+    if (number == vector::kInvalidOpcode && armed_ == Step::Window) {
+        return handle_flags_instruction(); // SYSCALL, SYSRET: arm_step() took them away
     }
     u32 const code = static_cast<u32>(vmcb_.control.exit_info1);
     bool const has_code = exception_has_error_code(number);
     if (number == vector::kMachineCheck || (wanted_exceptions_ >> number & 1) != 0) {
-        u64 address = 0;
-        if (number == vector::kPageFault) {
-            address = vmcb_.control.exit_info2;
-        } else if (number == vector::kDebug) {
-            address = vmcb_.state.dr6 ^ kDr6Idle;
-        }
+        u64 const address = number == vector::kPageFault ? vmcb_.control.exit_info2 : 0;
         exit_.exception = {number, has_code, has_code ? code : 0, address};
         return report(ExitKind::Exception);
     }
@@ -351,31 +340,10 @@ bool SvmVcpu::handle_exception(u8 number) {
     return armed_ == Step::Core && report(ExitKind::SingleStep);
 }
 
-/// The one instruction is done.
-bool SvmVcpu::handle_step_trap() {
-    u64& dr6 = vmcb_.state.dr6;
-    bool const guests_step = saved_tf_ != 0;
-    constexpr u64 kBreakpointsHit = 0xf;
-    if (guests_step || (dr6 & kBreakpointsHit) != 0) {
-        if (!guests_step) {
-            dr6 &= ~kDr6SingleStep;
-        }
-        inject({Event::Type::Exception, vector::kDebug, false, 0});
-    } else {
-        dr6 = saved_dr6_;
-    }
-    mark_dirty(clean::kDebugRegisters);
-    if (armed_ == Step::Core) {
-        return report(ExitKind::SingleStep);
-    }
-    return can_take_interrupt() && report(ExitKind::InterruptWindow);
-}
-
-/// PUSHF, POPF, IRET or INT n while we hide a trap flag, or IRET at the end of an NMI.
+/// PUSHF, POPF, IRET, INT n and the like while we hide a trap flag, or IRET at the end of an NMI.
 bool SvmVcpu::handle_flags_instruction() {
     arch::VmcbControl& control = vmcb_.control;
-    bool const iret = control.exit_code == arch::svm::exit::kIret;
-    if (iret && nmi_ == Nmi::Blocked) {
+    if (control.exit_code == arch::svm::exit::kIret && nmi_ == Nmi::Blocked) {
         nmi_ = Nmi::Returning;
         nmi_return_rip_ = vmcb_.state.rip;
         control.intercept_instructions1 &= ~arch::svm::intercept1::kIret;
@@ -384,10 +352,6 @@ bool SvmVcpu::handle_flags_instruction() {
     if (armed_ == Step::Window) {
         // The shadow protects STI;HLT and MOV SS;MOV SP. None of these instructions needs it.
         control.interrupt_state &= ~arch::svm::kInterruptShadow;
-    } else if (armed_ == Step::Core) {
-        step_through_flags_ = true;
-        step_loads_flags_ = iret || control.exit_code == arch::svm::exit::kPopf;
-        pending_ |= kStep;
     }
     return false;
 }
@@ -400,7 +364,7 @@ bool SvmVcpu::handle_invalid() {
     if (!refused) {
         last_was_invalid_ = true;
         inject({Event::Type::Exception, vector::kGeneralProtection, true, 0});
-        return false;
+        return armed_ == Step::Core && report(ExitKind::SingleStep);
     }
     exit_.unknown = {vmcb_.control.exit_code, vmcb_.control.exit_info1};
     vmcb_.state = written_state_; // the emulator has stored the host's state there: nobody may see that
@@ -408,13 +372,6 @@ bool SvmVcpu::handle_invalid() {
     failed_ = true;
     pending_ |= kStateWritten; // the next run() must notice
     return report(ExitKind::EntryFailed);
-}
-
-/// The stepped instruction has not run yet: it is still to be stepped.
-void SvmVcpu::step_again() {
-    if (armed_ == Step::Core) {
-        pending_ |= kStep;
-    }
 }
 
 bool SvmVcpu::report(ExitKind kind) {

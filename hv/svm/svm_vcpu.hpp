@@ -6,7 +6,7 @@
 //       └ pending_, or a shadow ─► prepare_entry() ─► world switch ─► finish_entry() ─┴─► leave_guest() ─►
 //       Exit
 //                                      ▲                                                     │
-//                                      └──── exits of our own (window step, reflected #DB) ──┘
+//                                      └──── exits of our own (window step, reflected #AC) ──┘
 #pragma once
 #include "hv/core/event_merge.hpp"
 #include "hv/core/virt_backend.hpp"
@@ -56,10 +56,6 @@ class SvmVcpu final : public VirtVcpu {
     void nested_changed() override;
     void dump() override;
 
-    /// DR6 is in the VMCB here; VirtVcpu has no member for it yet.
-    u64 read_dr6() const { return vmcb_.state.dr6; }
-    void write_dr6(u64 value);
-
     arch::Vmcb& vmcb_memory() { return vmcb_; }
 
   private:
@@ -72,15 +68,20 @@ class SvmVcpu final : public VirtVcpu {
         kStep = 1u << 4,         ///< step_once()
         kWindow = 1u << 5,       ///< an interrupt window to open
         kUnloaded = 1u << 6,     ///< load() must come first
+        kDebugDue = 1u << 7,     ///< due_causes_ are to be reported
+        kPoints = 1u << 8,       ///< a breakpoint is armed: stays
+        kLoadPoints = 1u << 9,   ///< DR0 … DR3 of this CPU are not ours
     };
     enum class Step : u8 { None, Core, Window };
     enum class Nmi : u8 { Open, Blocked, Returning };
 
     bool ordinary_entry() const;
     u32 world_switch();
+    u32 prepared_world_switch();
     void look_up_length();
     bool leave_guest();
     Exit const& run_prepared();
+    void enter_prepared();
     bool prepare_entry();
     void deliver_as_virtual_irq(u8 number);
     bool withdraw_virtual_irq();
@@ -88,15 +89,20 @@ class SvmVcpu final : public VirtVcpu {
     void finish_entry();
     void undo_entry();
     void open_window();
-    void arm_step();
-    void disarm_step();
     bool handle(ExitClass what);
     bool handle_exception(u8 number);
-    bool handle_step_trap();
     bool handle_flags_instruction();
     bool handle_invalid();
-    void step_again();
     bool report(ExitKind kind);
+
+    // svm_vcpu_debug.cpp
+    void load_points();
+    void arm_step();
+    void disarm_step();
+    bool ended_behind_instruction() const;
+    bool handle_debug();
+    bool report_debug(u64 causes);
+
     arch::VmcbSegment& segment(Seg);
     u64& state_msr(StateMsr);
     void mark_dirty(u32 clean_groups) { vmcb_.control.clean &= ~clean_groups; }
@@ -126,10 +132,11 @@ class SvmVcpu final : public VirtVcpu {
     bool window_wanted_ = false;
 
     Step armed_ = Step::None;
-    bool step_through_flags_ = false; ///< the stepped instruction may touch the flags
-    bool step_loads_flags_ = false;   ///< POPF, IRET: the TF it leaves is the guest's
-    u64 saved_tf_ = 0;
-    u64 saved_dr6_ = 0;
+    u64 saved_tf_ = 0;   ///< the guest's RFLAGS.TF while ours is set
+    u64 saved_sce_ = 0;  ///< and its EFER.SCE
+    u64 due_causes_ = 0; ///< DR6 bits, with kDebugDue
+    HardwareBreakpoints points_;
+    u64 host_dr7_ = HardwareBreakpoints::kNone; ///< what the armed world switch puts into DR7, with kPoints
 
     Nmi nmi_ = Nmi::Open;
     u64 nmi_return_rip_ = 0;

@@ -2,6 +2,7 @@
 // The guest's state as the core reads and writes it, and what that means for the VMCB: clean groups, flushes,
 // bits kept behind the guest's back.
 #include "hv/base/log.hpp"
+#include "hv/svm/debug_causes.hpp"
 #include "hv/svm/svm_vcpu.hpp"
 #include "hv/svm/vmcb_setup.hpp"
 
@@ -24,9 +25,8 @@ void SvmVcpu::advance(u8 instruction_bytes) {
     u64 const flags = state.rflags;
     state.rflags = flags & ~rflags::kResume;
     if ((flags & rflags::kTrap) != 0) [[unlikely]] {
-        constexpr u64 kDr6SingleStep = 1u << 14;
-        write_dr6(state.dr6 | kDr6SingleStep);
-        inject({Event::Type::Exception, vector::kDebug, false, 0});
+        due_causes_ = dr6::kSingleStep;
+        pending_ |= kDebugDue;
     }
 }
 
@@ -35,6 +35,9 @@ void SvmVcpu::inject(Event const& event) {
         return;
     }
     if ((pending_ & kEvent) == 0) {
+        bool const own = event.type == Event::Type::Exception && exit_.kind == ExitKind::Exception &&
+                         exit_.exception.vector == event.vector;
+        vmcb_.state.rip += own ? exit_.instruction_bytes : 0; // INT1: its handler returns behind it
         waiting_ = event;
         pending_ |= kEvent;
         return;
@@ -54,7 +57,7 @@ std::optional<Event> SvmVcpu::waiting_event() {
 bool SvmVcpu::can_take_interrupt() {
     return (vmcb_.state.rflags & rflags::kInterrupt) != 0 &&
            (vmcb_.control.interrupt_state & arch::svm::kInterruptShadow) == 0 &&
-           (pending_ & (kEvent | kShutdown)) == 0;
+           (pending_ & (kEvent | kShutdown | kDebugDue)) == 0;
 }
 
 bool SvmVcpu::can_take_nmi() {
@@ -62,7 +65,7 @@ bool SvmVcpu::can_take_nmi() {
         nmi_ = Nmi::Open; // its IRET has run
     }
     return nmi_ == Nmi::Open && (vmcb_.control.interrupt_state & arch::svm::kInterruptShadow) == 0 &&
-           (pending_ & (kEvent | kShutdown)) == 0;
+           (pending_ & (kEvent | kShutdown | kDebugDue)) == 0;
 }
 
 void SvmVcpu::request_interrupt_window(bool wanted) {
@@ -234,15 +237,6 @@ void SvmVcpu::write(StateMsr m, u64 value) {
     }
 }
 
-void SvmVcpu::arm_breakpoints(HardwareBreakpoints const& wanted) {
-    vmcb_.state.dr7 = wanted.dr7;
-    mark_written(clean::kDebugRegisters);
-}
-void SvmVcpu::write_dr6(u64 value) {
-    vmcb_.state.dr6 = value;
-    mark_written(clean::kDebugRegisters);
-}
-
 u8 SvmVcpu::cpl() {
     return vmcb_.state.cpl;
 }
@@ -262,10 +256,6 @@ void SvmVcpu::intercept_exceptions(u32 vectors) {
     mark_dirty(clean::kIntercepts);
 }
 
-void SvmVcpu::step_once() {
-    pending_ |= kStep;
-}
-
 void SvmVcpu::nested_changed() {
     pending_ |= kFlush;
 }
@@ -281,6 +271,7 @@ void SvmVcpu::reset() {
     control.clean = 0;
     set_hidden_cr0(kHideable); // CR0 is 6000_0010h
     pending_ = (pending_ & kUnloaded) | kFlush | kStateWritten;
+    points_ = {};
     window_wanted_ = false;
     failed_ = last_was_invalid_ = false;
     injected_valid_ = false;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hv/svm/vmcb_setup.hpp"
+#include "hv/core/virt_backend.hpp"
+#include "hv/svm/debug_causes.hpp"
 
 namespace hv::svm {
 namespace {
@@ -7,13 +9,15 @@ namespace i1 = arch::svm::intercept1;
 namespace i2 = arch::svm::intercept2;
 namespace i3 = arch::svm::intercept3;
 
-// TASK SWITCH is reported as Unknown: hardware task switching is for no guest that we boot. PAUSE stays with
-// the guest: without the pause filter each one would exit.
+// INT1 (ICEBP) is nothing to the #DB intercept, it has one of its own. TASK SWITCH is reported as Unknown:
+// hardware task switching is for no guest that we boot. PAUSE stays with the guest: without the pause filter
+// each one would exit.
 constexpr u32 kInstructions1 = i1::kIntr | i1::kNmi | i1::kSmi | i1::kVintr | i1::kCr0SelectiveWrite |
                                i1::kRdpmc | i1::kCpuid | i1::kRsm | i1::kInvd | i1::kHlt | i1::kInvlpga |
                                i1::kIo | i1::kMsr | i1::kTaskSwitch | i1::kShutdown;
 constexpr u32 kInstructions2 = i2::kVmrun | i2::kVmmcall | i2::kVmload | i2::kVmsave | i2::kStgi | i2::kClgi |
-                               i2::kSkinit | i2::kWbinvd | i2::kMonitor | i2::kMwait | i2::kXsetbv;
+                               i2::kSkinit | i2::kIcebp | i2::kWbinvd | i2::kMonitor | i2::kMwait |
+                               i2::kXsetbv;
 constexpr u16 kCr4 = 1u << 4, kCr8 = 1u << 8, kAllDebugRegisters = 0xffff;
 } // namespace
 
@@ -49,8 +53,8 @@ void set_reset_state(arch::VmcbState& s) {
     s.cr0 = cr0::kEt;
     s.rip = 0xfff0;
     s.rflags = rflags::kReserved1;
-    s.dr6 = 0xffff'0ff0;
-    s.dr7 = 0x400;
+    s.dr6 = dr6::kIdle;
+    s.dr7 = HardwareBreakpoints::kNone;
     s.g_pat = 0x0007'0406'0007'0406;
 }
 } // namespace hv::svm

@@ -12,7 +12,7 @@ namespace hv::svm {
 inline constexpr u32 kAlwaysInterceptedExceptions = (1u << 1) | (1u << 17) | (1u << vector::kMachineCheck);
 /// Every exception a guest can raise; NMI is no exception, 9, 15 and 20 do not happen.
 inline constexpr u32 kDefinedExceptions = 0x2f'7dfb;
-/// While single-stepping: instructions that store or load the flags, where a trap flag of ours would show.
+/// While a trap flag of ours is set in an interrupt shadow: instructions that store or load the flags.
 inline constexpr u32 kFlagsIntercepts = arch::svm::intercept1::kPushf | arch::svm::intercept1::kPopf |
                                         arch::svm::intercept1::kIret | arch::svm::intercept1::kSoftwareInt;
 

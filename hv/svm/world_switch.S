@@ -16,6 +16,7 @@
 .endm
 
 // u32 hv_svm_world_switch(GuestGprs* rdi, Vmcb* rsi, u64 vmcb_at rdx, u64 host_vmcb_at rcx, u32 const* kicked r8)
+// u32 hv_svm_world_switch_armed(…, u64 dr7 r9)
 //
 //   clgi ──────────────── nothing can interrupt ──────────────── stgi
 //     sti: host IF = 1 at VMRUN, or a host interrupt would not end the guest (V_INTR_MASKING)
@@ -24,7 +25,14 @@
 // GIF stays 0 until the host's TR is back: an NMI or a fault on an interrupt stack reads the TSS through it.
 // An NMI before CLGI is in `kicked`, a later one ends the guest at once: none is slept over.
 // VMLOAD stands between STI and VMRUN because the shadow of an STI directly before VMRUN reaches the guest.
-FUNCTION hv_svm_world_switch
+//
+// Armed: between the two MOV DR7 the guest's breakpoints are enabled in the host, for software QEMU's sake
+// (svm_vcpu_debug.cpp). No memory is touched there, CR2 keeps the VMCB's address: VMRUN loads the guest's.
+// Should #DB come all the same (QEMU 7.2 takes a data breakpoint's only after the #VMEXIT when the
+// instruction exits for another reason too), the handler returns at once: the instruction runs again, or DR6
+// in the VMCB has it already. On silicon GIF = 0 discards such a hit.
+.macro WORLD_SWITCH name, armed
+FUNCTION \name
     push    rbp
     push    rbx
     push    r12
@@ -33,10 +41,17 @@ FUNCTION hv_svm_world_switch
     push    r15
     clgi
     cmp     dword ptr [r8], 0
-    jne     .Lkicked
+    jne     .Lkicked\@
     push    rcx
+.if \armed
+    push    rdx
+.endif
     push    rsi
     push    rdi
+.if \armed
+    push    r9
+    mov     cr2, rdx
+.endif
     mov     rax, [rdi]
     mov     [rsi + VMCB_RAX], rax
     mov     rax, rdx
@@ -56,7 +71,22 @@ FUNCTION hv_svm_world_switch
     mov     rdi, [rdi + 8 * 7]
     sti
     vmload  rax
+.if \armed
+    pop     rax
+    mov     dr7, rax
+.Lguest_points\@:
+    mov     rax, cr2
     vmrun   rax
+    mov     eax, 0x400
+    mov     dr7, rax
+.Lno_points\@:
+    mov     rax, [rsp + 8 * 2]
+    .pushsection .breakpoint_ranges, "a"
+    .quad   .Lguest_points\@, .Lno_points\@
+    .popsection
+.else
+    vmrun   rax
+.endif
     vmsave  rax
     cli
     pop     rax
@@ -78,9 +108,12 @@ FUNCTION hv_svm_world_switch
     mov     rcx, [rsi + VMCB_RAX]
     mov     [rax], rcx
     pop     rax
+.if \armed
+    pop     rax
+.endif
     vmload  rax
     xor     eax, eax
-.Lreturn:
+.Lreturn\@:
     stgi
     pop     r15
     pop     r14
@@ -89,10 +122,14 @@ FUNCTION hv_svm_world_switch
     pop     rbx
     pop     rbp
     ret
-.Lkicked:
+.Lkicked\@:
     mov     eax, 1
-    jmp     .Lreturn
-END_FUNCTION hv_svm_world_switch
+    jmp     .Lreturn\@
+END_FUNCTION \name
+.endm
+
+WORLD_SWITCH hv_svm_world_switch, 0
+WORLD_SWITCH hv_svm_world_switch_armed, 1
 
 FUNCTION hv_svm_take_interrupts
     sti

@@ -19,6 +19,17 @@ extern "C" {
 hv::u32 hv_svm_world_switch(hv::GuestGprs* gprs, hv::arch::Vmcb* vmcb, hv::u64 vmcb_at, hv::u64 host_vmcb_at,
                             hv::u32 const* kicked);
 
+/// The same with breakpoints of the guest's enabled around VMRUN, as closely as it goes.
+/// @param dr7 for MOV DR7; it is 400h again on return, as always in the host
+hv::u32 hv_svm_world_switch_armed(hv::GuestGprs* gprs, hv::arch::Vmcb* vmcb, hv::u64 vmcb_at,
+                                  hv::u64 host_vmcb_at, hv::u32 const* kicked, hv::u64 dr7);
+
+/// Writes DR0 … DR3 of this CPU; DR7 is 400h.
+void hv_svm_write_breakpoint_addresses(hv::u64 const (&addresses)[4]);
+/// Whether linear @p address lies where this CPU goes or looks when #DB comes while
+/// hv_svm_world_switch_armed() has breakpoints enabled: our image, this stack, this GDT. In steps of 2 MiB.
+bool hv_svm_is_own_address(hv::u64 address);
+
 /// Lets pending host interrupts in for one instruction (STI; NOP; CLI).
 void hv_svm_take_interrupts();
 

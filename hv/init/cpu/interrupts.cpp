@@ -29,6 +29,24 @@ struct NmiRange {
 extern "C" NmiRange const nmi_ranges_start[];
 extern "C" NmiRange const nmi_ranges_end[];
 
+/// Where a guest's breakpoints are enabled with the host's code around (section .breakpoint_ranges: first
+/// address, end): a #DB there is nobody's.
+struct BreakpointRange {
+    u64 first, end;
+};
+extern "C" BreakpointRange const breakpoint_ranges_start[];
+extern "C" BreakpointRange const breakpoint_ranges_end[];
+
+bool ignore_debug(TrapFrame& frame) {
+    for (BreakpointRange const* range = breakpoint_ranges_start; range != breakpoint_ranges_end; ++range) {
+        if (frame.vector == vector::kDebug && frame.rip >= range->first && frame.rip < range->end) {
+            frame.rflags |= rflags::kResume;
+            return true;
+        }
+    }
+    return false;
+}
+
 void handle_nmi(CpuLocal& local, TrapFrame& frame) {
     park_if_panicking();
     ++local.cpu.nmis;
@@ -48,6 +66,9 @@ extern "C" void hv_handle_trap(TrapFrame* frame) {
         return;
     }
     if (frame->vector < 32) {
+        if (ignore_debug(*frame)) {
+            return;
+        }
         crash(*frame);
     }
     if (frame->vector == kTimerVector) {

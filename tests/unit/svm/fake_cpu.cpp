@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/svm/fake_cpu.hpp"
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <tuple>
@@ -68,23 +69,54 @@ void FakeSvmCpu::refuse() {
     });
 }
 
-void FakeSvmCpu::instruction(u8 bytes, Guest effect) {
-    script_.push_back([=](arch::Vmcb& vmcb, GuestGprs& gprs) {
-        bool const trap = (vmcb.state.rflags & rflags::kTrap) != 0;
-        REQUIRE(trap); // nothing else would end the guest here
-        vmcb.state.rip += bytes;
+/// B0–B3 of the breakpoints that @p address meets. The emulator's are 1 byte long here.
+u64 FakeSvmCpu::points_at(u64 address, bool data) const {
+    u64 hits = 0;
+    for (unsigned n = 0; n < 4; ++n) {
+        bool const is_data = (enabled_ >> (16 + 4 * n) & 3) != 0;
+        if ((enabled_ >> (2 * n) & 3) != 0 && is_data == data && dr[n] == address) {
+            hits |= 1u << n;
+        }
+    }
+    return hits;
+}
+
+void FakeSvmCpu::instruction(u8 bytes, Guest effect, u64 writes) {
+    script_.push_back([=, this](arch::Vmcb& vmcb, GuestGprs& gprs) {
+        arch::VmcbState& state = vmcb.state;
+        vmcb.control.exit_code = arch::svm::exit::kException + vector::kDebug;
+        u64 const before = points_at(state.rip, false);
+        if (before != 0 && (state.rflags & rflags::kResume) == 0) {
+            state.dr6 |= before;
+            return;
+        }
+        u64 const trap = (state.rflags & rflags::kTrap) != 0 ? 1u << 14 : 0u;
+        u64 const causes = trap | points_at(writes, true);
+        REQUIRE(causes != 0); // nothing else would end the guest here
+        state.rip += bytes;
+        state.rflags &= ~rflags::kResume;
         vmcb.control.interrupt_state = 0;
         if (effect) {
             effect(vmcb, gprs);
         }
-        vmcb.state.dr6 |= 1u << 14;
-        vmcb.control.exit_code = arch::svm::exit::kException + vector::kDebug;
+        state.dr6 |= causes;
+        if (!silicon) { // check_hw_breakpoints(): whatever matches, the next instruction's included
+            for (unsigned n = 0; n < 4; ++n) {
+                state.dr6 |= dr[n] == state.rip ? 1u << n : 0u;
+            }
+        }
     });
 }
 
-u32 FakeSvmCpu::run(GuestGprs& gprs, arch::Vmcb& vmcb, u64 vmcb_at, u64 host_vmcb_at, u32 kicked) {
+u32 FakeSvmCpu::run(GuestGprs& gprs, arch::Vmcb& vmcb, u64 vmcb_at, u64 host_vmcb_at, u32 kicked,
+                    std::optional<u64> dr7) {
     if (kicked != 0) {
         return 1;
+    }
+    host_dr7.push_back(dr7);
+    enabled_ = silicon ? vmcb.state.dr7 : dr7.value_or(0x400);
+    if (vmcb.state.dr6 != 0xffff'0ff0) {
+        wrong.emplace_back("an old cause in VMCB.DR6");
     }
     REQUIRE(host_vmcb_at != 0);
     REQUIRE_FALSE(script_.empty());
@@ -149,7 +181,18 @@ using hv::test::FakeSvmCpu;
 
 hv::u32 hv_svm_world_switch(hv::GuestGprs* gprs, hv::arch::Vmcb* vmcb, hv::u64 vmcb_at, hv::u64 host_vmcb_at,
                             hv::u32 const* kicked) {
-    return FakeSvmCpu::current->run(*gprs, *vmcb, vmcb_at, host_vmcb_at, *kicked);
+    return FakeSvmCpu::current->run(*gprs, *vmcb, vmcb_at, host_vmcb_at, *kicked, {});
+}
+hv::u32 hv_svm_world_switch_armed(hv::GuestGprs* gprs, hv::arch::Vmcb* vmcb, hv::u64 vmcb_at,
+                                  hv::u64 host_vmcb_at, hv::u32 const* kicked, hv::u64 dr7) {
+    return FakeSvmCpu::current->run(*gprs, *vmcb, vmcb_at, host_vmcb_at, *kicked, dr7);
+}
+void hv_svm_write_breakpoint_addresses(hv::u64 const (&addresses)[4]) {
+    std::copy(std::begin(addresses), std::end(addresses), FakeSvmCpu::current->dr);
+    ++FakeSvmCpu::current->dr_writes;
+}
+bool hv_svm_is_own_address(hv::u64 address) {
+    return ((address ^ FakeSvmCpu::kOwn) >> 21) == 0;
 }
 void hv_svm_take_interrupts() {
     ++FakeSvmCpu::current->interrupts_taken;

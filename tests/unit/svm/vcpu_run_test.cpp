@@ -209,7 +209,7 @@ TEST_CASE("every setter takes its clean group away", "[svm][run]") {
             v.write_idtr({0x2000, 0xfff});
         },
         [](auto& v) { v.arm_breakpoints({.address = {1}, .dr7 = 0x401}); },
-        [](auto& v) { v.write_dr6(0xffff'0ff1); },
+        [](auto& v) { v.arm_breakpoints({}); },
         [](auto& v) { v.set_tsc_offset(0x55); },
         [](auto& v) { v.intercept_exceptions(1u << 14); },
         [](auto& v) { v.request_interrupt_window(true); },

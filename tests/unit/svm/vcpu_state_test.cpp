@@ -136,16 +136,6 @@ TEST_CASE("advancing wraps at 4 GiB outside 64-bit code only", "[svm][state]") {
     CHECK(v.read(Reg::Rip) == 0x1'0000'0001);
 }
 
-TEST_CASE("advancing a guest that single-steps itself raises its trap", "[svm][state]") {
-    Rig rig;
-    rig.vcpu->write(Reg::Rflags, rflags::kTrap);
-    rig.vcpu->advance(2);
-    CHECK((rig.vcpu->read_dr6() & (1u << 14)) != 0);
-    rig.cpu.exit(x::kCpuid);
-    rig.run();
-    CHECK(rig.cpu.entry().event_injection == 0x8000'0301);
-}
-
 TEST_CASE("a machine's processors must be alike, and failures name themselves", "[svm][backend]") {
     Rig rig{0x1001'0009}; // with next RIP
     CHECK(rig.backend.features().next_rip_save);
