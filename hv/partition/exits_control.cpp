@@ -14,6 +14,8 @@ constexpr u64 kLmswBits = 0xf; // PE, MP, EM, TS; PE can be set but not cleared
 constexpr u64 kTaskPriority = 0xf;
 constexpr u64 kCr4De = 1u << 3;
 constexpr u64 kDr6Fixed = 0xffff'0ff0, kDr6Writable = 0xe00f, kDr7Fixed = 0x400, kDr7Writable = 0xffff'2bff;
+constexpr u64 kDr6GeneralDetect = 1u << 13, kDr7GeneralDetect = 1u << 13;
+constexpr u64 kDr7NotArmed = kDr7GeneralDetect | 0x300; // LE, GE
 
 ControlInstruction from_exit(ControlRegisterExit const& c, u8 operand_bytes, u8 length) {
     ControlInstruction i{.kind = Kind::Clts,
@@ -149,6 +151,10 @@ void VirtualProcessor::on_debug_register(Exit const& exit) {
         raise_gp();
         return;
     }
+    if ((debug_registers_.dr7 & kDr7GeneralDetect) != 0) {
+        raise_debug(kDr6GeneralDetect);
+        return;
+    }
     if (i.kind == Kind::MovFromDebug) {
         u64 const value = i.number < 4    ? debug_registers_.address[i.number]
                           : i.number == 6 ? dr6_
@@ -162,18 +168,25 @@ void VirtualProcessor::on_debug_register(Exit const& exit) {
 }
 
 bool VirtualProcessor::write_debug(u8 number, u64 value) {
-    if (number < 4) {
-        debug_registers_.address[number] = value;
-        return true;
-    }
-    if ((value >> 32) != 0) {
+    if (number >= 4 && (value >> 32) != 0) {
         return false;
     }
     if (number == 6) {
         dr6_ = (value & kDr6Writable) | kDr6Fixed;
+        return true;
+    }
+    if (number < 4) {
+        debug_registers_.address[number] = value;
     } else {
         debug_registers_.dr7 = (value & kDr7Writable) | kDr7Fixed;
     }
+    if (debug_registers_changed_ != nullptr) {
+        debug_registers_changed_(debug_registers_context_);
+        return true;
+    }
+    HardwareBreakpoints armed = debug_registers_;
+    armed.dr7 &= ~kDr7NotArmed;
+    hw_.arm_breakpoints(armed);
     return true;
 }
 } // namespace hv::partition
