@@ -7,6 +7,8 @@
 namespace hv::arch::svm {
 /// CPUID 8000_0001h ECX.
 inline constexpr u32 kCpuidSvm = 1u << 2;
+/// CPUID 8000_0001h EDX.
+inline constexpr u32 kCpuidRdtscp = 1u << 27;
 /// AMD APM vol 3, CPUID Fn8000_000A, "SVM Features": EDX.
 namespace feature {
 inline constexpr u32 kNestedPaging = 1u << 0;
@@ -19,6 +21,7 @@ inline constexpr u32 kDecodeAssists = 1u << 7;
 /// AMD APM vol 2, appendix A, "MSR Cross-Reference"; §15.30 "SVM Related MSRs".
 namespace msr {
 inline constexpr u32 kEfer = 0xc000'0080;
+inline constexpr u32 kTscAux = 0xc000'0103;
 inline constexpr u32 kVmCr = 0xc001'0114;
 inline constexpr u32 kVmHsavePa = 0xc001'0117;
 } // namespace msr

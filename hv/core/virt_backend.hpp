@@ -117,6 +117,8 @@ class VirtVcpu {
     virtual void write(ControlReg, u64) = 0;
     virtual u64 read(StateMsr) = 0;
     virtual void write(StateMsr, u64) = 0;
+    /// IA32_TSC_AUX, for RDTSCP and RDPID; 0 after reset(). Without effect where the CPU has neither.
+    virtual void set_tsc_aux(u64) = 0;
     /// What the debug registers check from the next run() on. Costs nothing while none is enabled. The
     /// guest's own DR0–3, DR6 and DR7 are values that the core keeps.
     virtual void arm_breakpoints(HardwareBreakpoints const&) = 0;

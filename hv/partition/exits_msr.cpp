@@ -120,6 +120,7 @@ bool VirtualProcessor::write_msr(u32 index, u64 value) {
             return false;
         }
         tsc_aux_ = value;
+        hw_.set_tsc_aux(value);
         return true;
     default: break;
     }

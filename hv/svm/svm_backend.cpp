@@ -24,7 +24,7 @@ bool covers(SvmFeatures const& cpu, SvmFeatures const& first) {
     auto const has = [](bool mine, bool wanted) { return mine || !wanted; };
     return has(cpu.next_rip_save, first.next_rip_save) && has(cpu.vmcb_clean, first.vmcb_clean) &&
            has(cpu.flush_by_asid, first.flush_by_asid) && has(cpu.decode_assists, first.decode_assists) &&
-           cpu.asid_count >= first.asid_count;
+           has(cpu.rdtscp, first.rdtscp) && cpu.asid_count >= first.asid_count;
 }
 } // namespace
 

@@ -13,6 +13,7 @@ struct SvmFeatures {
     bool vmcb_clean = false;     ///< else all is reloaded each time; the field is kept right either way
     bool flush_by_asid = false;  ///< else a flush takes every guest's translations
     bool decode_assists = false; ///< else the core decodes MOV CRn and MOV DRn
+    bool rdtscp = false;         ///< else there is no TSC_AUX
     bool rdpru = false;          ///< exists, so it must be intercepted
     bool invlpgb = false;
     bool mcommit = false;
@@ -61,6 +62,7 @@ Result<SvmFeatures, VirtError> detect(C& cpu, u64 vm_cr, std::string_view& missi
                        .vmcb_clean = (leaf.edx & f::kVmcbClean) != 0,
                        .flush_by_asid = (leaf.edx & f::kFlushByAsid) != 0,
                        .decode_assists = (leaf.edx & f::kDecodeAssists) != 0,
+                       .rdtscp = (cpu.cpuid(kExtendedLeaf, 0).edx & arch::svm::kCpuidRdtscp) != 0,
                        .rdpru = Bits<4>::get(sizes) != 0,
                        .invlpgb = Bits<3>::get(sizes) != 0,
                        .mcommit = Bits<8>::get(sizes) != 0,

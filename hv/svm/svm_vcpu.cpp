@@ -44,6 +44,7 @@ void SvmVcpu::load() {
     host_vmcb_at_ = cpu->host_vmcb.raw;
     hv_svm_save_host_state(host_vmcb_at_);
     pending_ &= ~u32{kUnloaded};
+    set_tsc_aux(tsc_aux_);
     if (cpu != last_cpu_) {
         // This CPU has cached nothing of the VMCB, or something old; the same for translations of the ASID.
         vmcb_.control.clean = 0;

@@ -43,6 +43,7 @@ class SvmVcpu final : public VirtVcpu {
     void write(ControlReg, u64) override;
     u64 read(StateMsr) override;
     void write(StateMsr, u64) override;
+    void set_tsc_aux(u64 value) override;
     void arm_breakpoints(HardwareBreakpoints const&) override;
     u8 cpl() override;
     void set_tsc_offset(u64 offset) override;
@@ -134,6 +135,7 @@ class SvmVcpu final : public VirtVcpu {
     Step armed_ = Step::None;
     u64 saved_tf_ = 0;   ///< the guest's RFLAGS.TF while ours is set
     u64 saved_sce_ = 0;  ///< and its EFER.SCE
+    u64 tsc_aux_ = 0;    ///< in the processor while this is loaded
     u64 due_causes_ = 0; ///< DR6 bits, with kDebugDue
     HardwareBreakpoints points_;
     u64 host_dr7_ = HardwareBreakpoints::kNone; ///< what the armed world switch puts into DR7, with kPoints

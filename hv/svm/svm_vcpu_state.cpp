@@ -5,6 +5,7 @@
 #include "hv/svm/debug_causes.hpp"
 #include "hv/svm/svm_vcpu.hpp"
 #include "hv/svm/vmcb_setup.hpp"
+#include "hv/svm/world_switch.hpp"
 
 namespace hv::svm {
 namespace {
@@ -237,6 +238,14 @@ void SvmVcpu::write(StateMsr m, u64 value) {
     }
 }
 
+// Neither VMRUN nor VMLOAD switches it, and the host has no use for it.
+void SvmVcpu::set_tsc_aux(u64 value) {
+    tsc_aux_ = value;
+    if (machine_.features.rdtscp && (pending_ & kUnloaded) == 0) {
+        hv_svm_wrmsr(arch::svm::msr::kTscAux, value);
+    }
+}
+
 u8 SvmVcpu::cpl() {
     return vmcb_.state.cpl;
 }
@@ -272,6 +281,7 @@ void SvmVcpu::reset() {
     set_hidden_cr0(kHideable); // CR0 is 6000_0010h
     pending_ = (pending_ & kUnloaded) | kFlush | kStateWritten;
     points_ = {};
+    set_tsc_aux(0);
     window_wanted_ = false;
     failed_ = last_was_invalid_ = false;
     injected_valid_ = false;

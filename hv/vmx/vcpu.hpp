@@ -42,6 +42,7 @@ class VmxVcpu final : public VirtVcpu {
     void write(ControlReg reg, u64 value) override;
     u64 read(StateMsr msr) override;
     void write(StateMsr msr, u64 value) override;
+    void set_tsc_aux(u64 value) override;
     void arm_breakpoints(HardwareBreakpoints const& wanted) override;
     u8 cpl() override;
     void set_tsc_offset(u64 offset) override;

@@ -138,9 +138,7 @@ void VmxVcpu::reset() {
                          StateMsr::IA32_FMASK, StateMsr::IA32_KERNEL_GS_BASE}) {
         write(msr, 0);
     }
-    if (backend_.controls().has_rdtscp) {
-        arch::wrmsr(IA32_TSC_AUX, 0);
-    }
+    set_tsc_aux(0);
     write(StateMsr::IA32_PAT, kResetPat);
     arm_breakpoints({});
     gprs = {};
@@ -275,6 +273,12 @@ u64 VmxVcpu::read(StateMsr msr) {
     case StateMsr::IA32_KERNEL_GS_BASE: return arch::rdmsr(static_cast<u32>(msr));
     }
     panic("not a state MSR");
+}
+
+void VmxVcpu::set_tsc_aux(u64 value) {
+    if (backend_.controls().has_rdtscp) {
+        arch::wrmsr(IA32_TSC_AUX, value);
+    }
 }
 
 void VmxVcpu::write(StateMsr msr, u64 value) {

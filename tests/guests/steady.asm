@@ -1,7 +1,9 @@
 ; SPDX-License-Identifier: Apache-2.0
-; The good neighbour: once a second it checks that its memory and its SSE registers are as it left them.
+; The good neighbour: once a second it checks that its memory, its SSE registers and its TSC_AUX are as it left
+; them.
 %include "lib.inc"
 kBytes equ 1 << 20
+kTscAux equ 0x57ead7
 main:
     mov rax, 0x5ca1ab1e0ddba115
     mov edi, kFree
@@ -15,6 +17,15 @@ main:
     movq xmm0, rax
     punpcklqdq xmm0, xmm0
     xor r12d, r12d
+    mov eax, 0x80000001
+    cpuid
+    mov r13d, edx
+    bt r13d, 27                     ; RDTSCP
+    jnc .second
+    mov eax, kTscAux
+    xor edx, edx
+    mov ecx, 0xc0000103
+    wrmsr
 .second:
     mov eax, 1000
     call wait_ms
@@ -35,6 +46,12 @@ main:
     movq rdx, xmm1
     cmp rdx, rax
     jne .corrupt
+    bt r13d, 27
+    jnc .good
+    rdtscp
+    cmp ecx, kTscAux
+    jne .corrupt
+.good:
     say "steady "
     mov rax, r12
     call print_dec

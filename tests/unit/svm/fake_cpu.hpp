@@ -46,7 +46,7 @@ class FakeSvmCpu {
 
     std::map<u32, arch::CpuidResult> cpuid;
     u64 vm_cr = 0, efer = 0xd00, host_save_area = 0;
-    u64 cr3 = 0x7777'7000;
+    u64 cr3 = 0x7777'7000, tsc_aux = 0xbad;
     svm::NptMap const* map = nullptr; ///< whose generation translations are tagged with
 
     /// The VMCB as each entry found it.

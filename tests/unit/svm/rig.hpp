@@ -17,8 +17,10 @@ struct Rig {
     svm::SvmVcpu* vcpu = nullptr;
 
     /// @param features CPUID Fn8000_000A EDX; the default is the emulator's
-    explicit Rig(u32 features = 0x1001'0001) {
+    /// @param extended  the same of Fn8000_0001
+    explicit Rig(u32 features = 0x1001'0001, u32 extended = 0) {
         cpu.cpuid[0x8000'000a].edx = features;
+        cpu.cpuid[0x8000'0001].edx = extended;
         REQUIRE(backend.enable_cpu(0, frames).ok());
         map = backend.create_nested_map(frames).take();
         cpu.map = static_cast<svm::NptMap const*>(map);

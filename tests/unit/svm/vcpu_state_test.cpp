@@ -136,6 +136,26 @@ TEST_CASE("advancing wraps at 4 GiB outside 64-bit code only", "[svm][state]") {
     CHECK(v.read(Reg::Rip) == 0x1'0000'0001);
 }
 
+TEST_CASE("each virtual processor has its own TSC_AUX, where the processor has one", "[svm][state]") {
+    for (bool const has : {true, false}) {
+        Rig rig{0x1001'0001, has ? arch::svm::kCpuidRdtscp : 0};
+        svm::SvmVcpu* const other = rig.make_vcpu(2);
+        CHECK(rig.cpu.tsc_aux == (has ? 0 : 0xbad));
+        rig.vcpu->set_tsc_aux(7);
+        CHECK(rig.cpu.tsc_aux == (has ? 7 : 0xbad));
+        other->load();
+        other->set_tsc_aux(8);
+        rig.vcpu->load();
+        CHECK(rig.cpu.tsc_aux == (has ? 7 : 0xbad));
+        rig.vcpu->reset();
+        CHECK(rig.cpu.tsc_aux == (has ? 0 : 0xbad));
+        other->load();
+        CHECK(rig.cpu.tsc_aux == (has ? 8 : 0xbad));
+        rig.backend.destroy(other, rig.frames);
+        rig.vcpu->load();
+    }
+}
+
 TEST_CASE("a machine's processors must be alike, and failures name themselves", "[svm][backend]") {
     Rig rig{0x1001'0009}; // with next RIP
     CHECK(rig.backend.features().next_rip_save);
