@@ -65,14 +65,14 @@ struct GuestMemoryCounters {
 class GuestMemory final : public GuestAccess {
   public:
     /// Takes the startup memory. All or nothing. Then: make a NestedMap out of table_frames(), attach() it.
-    static Result<GuestMemory*, GuestMemoryRefusal> create(KernelHeap&, FrameAllocator&,
-                                                           GuestMemoryConfig const&);
+    [[gnu::cold]] static Result<GuestMemory*, GuestMemoryRefusal> create(KernelHeap&, FrameAllocator&,
+                                                                         GuestMemoryConfig const&);
     /// Ends it and returns the last frame. If a map was attached: after discard(), and the map is gone.
-    static void destroy(KernelHeap&, GuestMemory*);
+    [[gnu::cold]] static void destroy(KernelHeap&, GuestMemory*);
 
     /// Where the nested tables take their frames.
     HostFrames& table_frames() { return tables_; }
-    void attach(NestedMap& empty_map);
+    [[gnu::cold]] void attach(NestedMap& empty_map);
     /// Unmaps all and gives every guest frame back to the machine; nothing is backed after it.
     void discard();
 
@@ -183,9 +183,9 @@ class GuestMemory final : public GuestAccess {
         bool whole() const { return count == kPagesPerLargePage; }
     };
 
-    GuestMemory(FrameAllocator&, GuestMemoryConfig const&, u32 home_node);
+    [[gnu::cold]] GuestMemory(FrameAllocator&, GuestMemoryConfig const&, u32 home_node);
     ~GuestMemory() override = default;
-    bool make_arrays(KernelHeap&);
+    [[gnu::cold]] bool make_arrays(KernelHeap&);
     template <class F>
     void for_each_piece(Gpa, u64 pages, F&& f) const;
     template <class F>
@@ -204,9 +204,9 @@ class GuestMemory final : public GuestAccess {
     void drop_runs(FrameStash& runs);
     void push_pages(Hpa at, u64 pages, FrameStash& to);
     bool supply(Gpa, u64 pages, FrameStash& singles);
-    void unsupply(Gpa, u64 pages, FrameStash& singles);
+    [[gnu::cold]] void unsupply(Gpa, u64 pages, FrameStash& singles);
     Result<void, RangeError> back(Gpa, u64 pages, PageState from);
-    bool swap_for_run(GuestBlock&);
+    [[gnu::cold]] bool swap_for_run(GuestBlock&);
     void release(Hpa, u64 pages);
     void take_and_release(Gpa, u64 bytes);
     void balloon_piece(Gpa, Piece const&);

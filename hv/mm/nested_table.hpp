@@ -37,7 +37,7 @@ class NestedTable final : public NestedMap {
             counts_.table_frames = 1;
         }
     }
-    ~NestedTable() override;
+    [[gnu::cold]] ~NestedTable() override;
     NestedTable(NestedTable const&) = delete;
     NestedTable& operator=(NestedTable const&) = delete;
 
@@ -52,12 +52,12 @@ class NestedTable final : public NestedMap {
     /// 1 GiB leaf. One level a call.
     bool try_join(Gpa) override;
     /// @p to_bytes 2 MiB or 4 KiB. A leaf that is already as small is left alone.
-    Result<void, NestedError> split(Gpa, u64 to_bytes) override;
-    Result<void, NestedError> guard(Gpa page, Access allowed) override;
-    bool unguard(Gpa page) override;
+    [[gnu::cold]] Result<void, NestedError> split(Gpa, u64 to_bytes) override;
+    [[gnu::cold]] Result<void, NestedError> guard(Gpa page, Access allowed) override;
+    [[gnu::cold]] bool unguard(Gpa page) override;
     Result<NestedLeaf, NestedError> lookup(Gpa) const override;
-    void for_each(Visitor, void* context) const override;
-    void for_each_table(FrameVisitor, void* context) const override;
+    [[gnu::cold]] void for_each(Visitor, void* context) const override;
+    [[gnu::cold]] void for_each_table(FrameVisitor, void* context) const override;
     NestedCounts const& counts() const override { return counts_; }
     u64 generation() const override { return generation_; }
 
@@ -98,14 +98,14 @@ class NestedTable final : public NestedMap {
     Walk walk(Gpa gpa, unsigned stop_level = 0) const;
     Result<void, NestedError> map_with_new_tables(Walk const&, Gpa, u64 leaf, unsigned level);
     bool reserve_tables(unsigned count);
-    void drop_reserved();
+    [[gnu::cold]] void drop_reserved();
     u64* new_table();
     void free_table(u64* table);
-    void free_with_all_below(u64* table, unsigned level);
+    [[gnu::cold]] void free_with_all_below(u64* table, unsigned level);
     unsigned tables_to_split(Gpa at) const;
     bool prepare_edges(Gpa begin, Gpa end);
-    void split_leaf(Walk const&);
-    void split_until_aligned(Gpa at);
+    [[gnu::cold]] void split_leaf(Walk const&);
+    [[gnu::cold]] void split_until_aligned(Gpa at);
     void entries_gone(Walk const&, unsigned level, u64 count);
     u64 take_some(Gpa at, u64 end, Visitor removed, void* context);
     template <class F>

@@ -33,12 +33,12 @@ class VirtualProcessor {
         PartitionClock* clock = nullptr;
         u32 index = 0;
     };
-    explicit VirtualProcessor(Setup const&);
+    [[gnu::cold]] explicit VirtualProcessor(Setup const&);
 
     /// State at the kernel's entry point. Partition stopped.
-    void enter_at(EntryState const&);
+    [[gnu::cold]] void enter_at(EntryState const&);
     /// Power-on state; the partition fills memory and calls enter_at() next.
-    void reset();
+    [[gnu::cold]] void reset();
 
     /// Whether run() would enter the guest.
     bool ready(u64 now_tsc) const { return !halted_ || attention_ || now_tsc >= next_timer_tsc_; }

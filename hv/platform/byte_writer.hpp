@@ -11,7 +11,7 @@ class ByteWriter {
   public:
     explicit ByteWriter(std::span<u8> space) : space_{space} {}
 
-    void put8(u8 v) {
+    [[gnu::noinline]] void put8(u8 v) {
         if (at_ < space_.size()) {
             space_[at_] = v;
         }
@@ -21,17 +21,17 @@ class ByteWriter {
     void put32(u32 v) { number(v, 4); }
     void put64(u64 v) { number(v, 8); }
     /// The characters of @p text, then blanks up to @p width.
-    void text(std::string_view text, usize width) {
+    [[gnu::noinline]] void text(std::string_view text, usize width) {
         for (usize i = 0; i < width; ++i) {
             put8(i < text.size() ? static_cast<u8>(text[i]) : u8{' '});
         }
     }
-    void zeros(usize count) {
+    [[gnu::noinline]] void zeros(usize count) {
         for (usize i = 0; i < count; ++i) {
             put8(0);
         }
     }
-    void align(usize power_of_two) { zeros(align_up(at_, power_of_two) - at_); }
+    [[gnu::noinline]] void align(usize power_of_two) { zeros(align_up(at_, power_of_two) - at_); }
     /// Overwrites an earlier byte.
     void patch8(usize at, u8 v) {
         if (at < space_.size()) {
@@ -50,7 +50,7 @@ class ByteWriter {
     std::span<u8 const> written(usize from, usize to) const { return space_.subspan(from, to - from); }
 
   private:
-    void number(u64 v, unsigned bytes) {
+    [[gnu::noinline]] void number(u64 v, unsigned bytes) {
         for (unsigned i = 0; i < bytes; ++i) {
             put8(static_cast<u8>(v >> (8 * i)));
         }

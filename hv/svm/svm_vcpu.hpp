@@ -18,7 +18,7 @@ namespace hv::svm {
 class SvmVcpu final : public VirtVcpu {
   public:
     /// @param vmcb a zeroed frame, at host-physical @p vmcb_at, the caller's to free after destruction
-    SvmVcpu(SvmMachine const& machine, VcpuSetup const& setup, arch::Vmcb& vmcb, Hpa vmcb_at);
+    [[gnu::cold]] SvmVcpu(SvmMachine const& machine, VcpuSetup const& setup, arch::Vmcb& vmcb, Hpa vmcb_at);
 
     void load() override;
     void unload() override;

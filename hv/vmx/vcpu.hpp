@@ -115,7 +115,7 @@ class VmxVcpu final : public VirtVcpu {
     bool finish_monitor_trap();
 
     // vcpu_state.cpp
-    void initialise_vmcs();
+    [[gnu::cold]] void initialise_vmcs();
     void sync_long_mode();
     bool in_64bit_mode() const;
     void switch_interrupt_window(bool on);

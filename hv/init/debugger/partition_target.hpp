@@ -13,14 +13,9 @@ class PartitionTarget final : public gdb::Target, public partition::DebuggerHost
     using Wake = void (*)(void* context);
 
     /// @param boot_cpu where the session runs
-    PartitionTarget(partition::PartitionSet& set, std::span<Scheduler* const> schedulers, HostServices& host,
-                    Cpu const& boot_cpu, Wake wake, void* context)
-        : set_{set},
-          schedulers_{schedulers},
-          host_{host},
-          boot_cpu_{boot_cpu},
-          wake_{wake},
-          wake_context_{context} {}
+    PartitionTarget(partition::PartitionSet& set, std::span<Scheduler* const> schedulers, Cpu const& boot_cpu,
+                    Wake wake, void* context)
+        : set_{set}, schedulers_{schedulers}, boot_cpu_{boot_cpu}, wake_{wake}, wake_context_{context} {}
 
     u32 inferior_count() override { return set_.partition_count(); }
     gdb::InferiorInfo inferior(u32 index) override;
@@ -73,7 +68,6 @@ class PartitionTarget final : public gdb::Target, public partition::DebuggerHost
 
     partition::PartitionSet& set_;
     std::span<Scheduler* const> schedulers_;
-    HostServices& host_;
     Cpu const& boot_cpu_;
     Wake wake_;
     void* wake_context_;

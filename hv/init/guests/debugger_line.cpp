@@ -21,7 +21,7 @@ bool DebuggerLine::open() {
 }
 
 void DebuggerLine::start(partition::PartitionSet& set, std::span<Scheduler* const> schedulers) {
-    target_.emplace(set, schedulers, host_, boot_cpu_, wake, this);
+    target_.emplace(set, schedulers, boot_cpu_, wake, this);
     session_.emplace(*target_);
     relay_.target = &*target_;
     u64 const ticks_per_us = host_.tsc_hz() / 1'000'000;
