@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hv/gdb/document_window.hpp"
-#include "hv/base/format.hpp"
 
 namespace hv::gdb {
 namespace {
@@ -33,17 +32,5 @@ void DocumentWindow::put_escaped(std::string_view text) {
     for (char const& c : text) {
         put(c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '"' ? "&quot;" : std::string_view{&c, 1});
     }
-}
-void DocumentWindow::decimal(u64 value) {
-    char space[24];
-    TextBuffer text{space};
-    format(text, "{}", value);
-    put(text.text());
-}
-void DocumentWindow::hex(u64 value) {
-    char space[24];
-    TextBuffer text{space};
-    format(text, "{:x}", value);
-    put(text.text());
 }
 } // namespace hv::gdb

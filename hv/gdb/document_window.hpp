@@ -2,6 +2,7 @@
 // The piece of a document that one qXfer:…:read asks for. The document is written anew for each piece, and
 // what lies outside is dropped.
 #pragma once
+#include "hv/base/format.hpp"
 #include "hv/gdb/packet_writer.hpp"
 
 namespace hv::gdb {
@@ -15,8 +16,14 @@ class DocumentWindow {
     void put(std::string_view text);
     /// With `&` and `<` written as XML wants them.
     void put_escaped(std::string_view text);
-    void decimal(u64 value);
-    void hex(u64 value); ///< without 0x
+    /// As format(), up to 200 characters.
+    template <class... Args>
+    void say(std::string_view pattern, Args const&... args) {
+        char space[200];
+        TextBuffer text{space};
+        format(text, pattern, args...);
+        put(text.text());
+    }
 
   private:
     PacketWriter& out_;

@@ -18,13 +18,17 @@ bool MonitorOutput::make_room(usize bytes) {
     return true;
 }
 
-void MonitorOutput::line(std::string_view text) {
-    if (lost_ || !make_room(text.size() + 1)) {
+void MonitorOutput::text(std::string_view lines) {
+    if (lost_ || !make_room(lines.size())) {
         lost_ = true;
         return;
     }
-    out_.hex({reinterpret_cast<u8 const*>(text.data()), text.size()});
-    out_.byte('\n');
+    out_.hex({reinterpret_cast<u8 const*>(lines.data()), lines.size()});
+}
+void MonitorOutput::line(std::string_view text_of_line) {
+    if (!make_room(text_of_line.size() + 1)) lost_ = true;
+    text(text_of_line);
+    text("\n");
 }
 
 void MonitorOutput::flush() {
@@ -34,13 +38,7 @@ void MonitorOutput::flush() {
 
 void MonitorOutput::done() {
     flush();
-    if (lost_) {
-        constexpr std::string_view kMore = "… and more\n";
-        out_.begin();
-        out_.put('O');
-        out_.hex({reinterpret_cast<u8 const*>(kMore.data()), kMore.size()});
-        out_.end();
-    }
+    if (lost_) out_.packet("O2e2e2e20616e64206d6f72650a"); // "... and more"
     out_.packet("OK");
 }
 } // namespace hv::gdb

@@ -10,6 +10,8 @@ class MonitorOutput final : public LineSink {
   public:
     explicit MonitorOutput(PacketWriter& out) : out_{out} {}
     void line(std::string_view text) override;
+    /// Lines with their ends.
+    void text(std::string_view lines);
     template <class... Args>
     void say(std::string_view pattern, Args const&... args) {
         char space[160];

@@ -31,13 +31,7 @@ class PacketReader {
     enum class State : u8 { Outside, Data, Escaped, FirstDigit, SecondDigit };
     usize take_data(std::span<u8 const> bytes);
     Event take_other(u8 byte);
-    void store(u8 byte) {
-        if (used_ < kDataBytes) {
-            data_[used_++] = byte;
-        } else {
-            too_long_ = true;
-        }
-    }
+    void begin() { state_ = State::Data, too_long_ = false, sum_ = 0, used_ = 0; }
 
     State state_ = State::Outside;
     bool too_long_ = false;

@@ -24,12 +24,16 @@ class PacketWriter {
     void put(std::string_view text);
     void byte(u8 value);
     void hex(std::span<u8 const> bytes);
+    /// `NN:…;` with the lowest bytes of a register's value, in memory's order.
+    void tagged(u8 tag, u64 value, u32 bytes);
     /// Without leading zeros.
     void number(u64 value);
     /// As binary data: what means something to the receiver is escaped.
     void binary(std::string_view bytes);
     /// Replaces the packet's first character.
-    void set_first(char c) { buffer_[start_ + 1] = static_cast<u8>(c); }
+    void set_first(char c) {
+        if (!overrun_) buffer_[start_ + 1] = static_cast<u8>(c);
+    }
     /// Data characters of the packet being built.
     usize size() const { return at_ - start_ - 1; }
     /// @param run_lengths repeated characters may be counted instead; not for binary data
@@ -53,6 +57,7 @@ class PacketWriter {
 
   private:
     void compress();
+    u8 sum() const;
     void find_window();
 
     bool acks_ = true;

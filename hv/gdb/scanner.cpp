@@ -2,10 +2,20 @@
 #include "hv/gdb/scanner.hpp"
 
 namespace hv::gdb {
-bool Scanner::eat(std::string_view word) {
-    if (!rest().starts_with(word)) return false;
-    at_ += word.size();
-    return true;
+u32 Scanner::choice(char const* words) {
+    for (u32 place = 0; *words != 0; ++place) {
+        char const* p = at_;
+        for (; *words != 0 && p != end_ && *p == *words; ++p) {
+            ++words;
+        }
+        if (*words == 0) {
+            at_ = p;
+            return place;
+        }
+        while (*words++ != 0) {
+        }
+    }
+    return kNoChoice;
 }
 
 bool Scanner::number(u64& to) {
@@ -42,28 +52,30 @@ std::string_view Scanner::word(char separator) {
     return found;
 }
 
+/// -1, or a number that fits. Every step reads some: no detours.
 bool Scanner::id(s32& to) {
-    if (eat('-')) {
-        to = ThreadId::kAll;
-        return eat('1');
+    char const* p = at_;
+    u32 value = 0;
+    if (p != end_ && *p == '-') {
+        if (++p == end_ || *p++ != '1') return false;
+        value = static_cast<u32>(ThreadId::kAll);
+    } else {
+        for (; p != end_; ++p) {
+            s32 const digit = hex_value(static_cast<u8>(*p));
+            if (digit < 0) break;
+            if (value >> 27 != 0) return false;
+            value = value << 4 | static_cast<u32>(digit);
+        }
+        if (p == at_) return false;
     }
-    u64 value = 0;
-    if (!number(value) || value > 0x7fff'ffff) return false;
+    at_ = p;
     to = static_cast<s32>(value);
     return true;
 }
 
 bool Scanner::thread(ThreadId& to) {
-    Scanner s{*this};
-    ThreadId found;
-    if (s.eat('p')) {
-        if (!s.id(found.pid)) return false;
-        if (s.eat('.') && !s.id(found.tid)) return false;
-    } else if (!s.id(found.tid)) {
-        return false;
-    }
-    *this = s;
-    to = found;
-    return true;
+    to = ThreadId{};
+    if (!eat('p')) return id(to.tid);
+    return id(to.pid) && (!eat('.') || id(to.tid));
 }
 } // namespace hv::gdb

@@ -6,11 +6,21 @@
 #include <string_view>
 
 namespace hv::gdb {
+struct HexValues {
+    s8 of[256] = {};
+    constexpr HexValues() {
+        for (s8& value : of) {
+            value = -1;
+        }
+        for (s8 i = 0; i < 16; ++i) {
+            of[static_cast<u8>("0123456789abcdef"[i])] = of[static_cast<u8>("0123456789ABCDEF"[i])] = i;
+        }
+    }
+};
+inline constexpr HexValues kHexValues;
 /// The value of a hexadecimal digit, or -1.
-constexpr s32 hex_value(u32 c) {
-    if (c - '0' < 10) return static_cast<s32>(c - '0');
-    c |= 0x20;
-    return c - 'a' < 6 ? static_cast<s32>(c - 'a' + 10) : -1;
+constexpr s32 hex_value(u8 c) {
+    return kHexValues.of[c];
 }
 inline constexpr char kHexDigits[] = "0123456789abcdef";
 
@@ -33,14 +43,18 @@ class Scanner {
         ++at_;
         return true;
     }
-    bool eat(std::string_view word);
+    /// Takes one of @p words, each ended by a NUL and the last by another. @return its place; kNoChoice: none
+    u32 choice(char const* words);
+    static constexpr u32 kNoChoice = ~0u;
+    /// The next character, which is taken; NUL at the end.
+    constexpr char next() { return at_ != end_ ? *at_++ : '\0'; }
     /// 1 … 16 digits
     bool number(u64& to);
     /// Two digits.
     bool byte(u8& to);
     /// Up to @p separator, which is taken too, or the end.
     std::string_view word(char separator);
-    /// pPID.TID, pPID (all its threads) or TID
+    /// pPID.TID, pPID (all its threads) or TID. What was taken of something else is gone.
     bool thread(ThreadId& to);
 
   private:

@@ -33,7 +33,7 @@ bool Session::exists(u64 pid) {
 
 void Session::command(std::string_view text) {
     Scanner words{text};
-    if (words.eat("qSupported")) {
+    if (text.starts_with('q') && words.choice("qSupported\0") == 0) {
         out_.clear();
         out_.answer(true);
         return connect(words.rest());
@@ -41,16 +41,14 @@ void Session::command(std::string_view text) {
     out_.acknowledged(true); // who asks has had the answer before
     out_.answer(true);
     if (owed_ != Owed::Nothing) return;
-    char const kind = text.empty() ? '\0' : text.front();
-    if (!text.empty()) words.eat(kind);
-    switch (kind) {
-    case 'v': return v_packet(text);
+    switch (words.next()) {
+    case 'v': return v_packet(words);
     case 'm': return read_memory(words);
     case 'g': return read_registers();
     case 'H': return select(words);
     case 'Z': return point(words, true);
     case 'z': return point(words, false);
-    case 'q': return query(text);
+    case 'q': return query(words);
     case 'M': return write_memory(words, false);
     case 'X': return write_memory(words, true);
     case 'G': return write_registers(words);
@@ -80,17 +78,19 @@ void Session::command(std::string_view text) {
     unknown(); // not known here
 }
 
-void Session::v_packet(std::string_view text) {
-    Scanner words{text};
+void Session::v_packet(Scanner words) {
     u64 pid = 0;
-    if (words.eat("vCont;")) return resume(words);
-    if (words.eat("vCont?")) return out_.packet("vCont;c;C;s;S;t;r");
-    if (words.eat("vAttach;"))
-        return words.number(pid) && exists(pid) ? attach(static_cast<u32>(pid - 1)) : error();
-    if (words.eat("vKill;"))
-        return words.number(pid) && exists(pid) ? kill(static_cast<u32>(pid - 1)) : error();
-    if (words.eat("vRun;")) return run(words);
-    unknown();
+    u32 const what = words.choice("Cont;\0Cont?\0Run;\0Attach;\0Kill;\0");
+    switch (what) {
+    case 0: return resume(words);
+    case 1: return out_.packet("vCont;c;C;s;S;t;r");
+    case 2: return run(words);
+    case 3:
+    case 4:
+        if (!words.number(pid) || !exists(pid)) return error();
+        return what == 3 ? attach(static_cast<u32>(pid - 1)) : kill(static_cast<u32>(pid - 1));
+    default: unknown();
+    }
 }
 
 /// A new gdb: whatever the last one left is void, but what it stopped stays stopped until this one has asked.
@@ -98,11 +98,13 @@ void Session::connect(std::string_view features) {
     owe(Owed::Nothing);
     physical_ = multiprocess_ = swbreak_ = hwbreak_ = false;
     Scanner words{features};
-    for (words.eat(':'); !words.at_end();) {
-        std::string_view const feature = words.word(';');
-        multiprocess_ |= feature == "multiprocess+";
-        swbreak_ |= feature == "swbreak+";
-        hwbreak_ |= feature == "hwbreak+";
+    for (words.eat(':'); !words.at_end(); words.word(';')) {
+        switch (words.choice("multiprocess+\0swbreak+\0hwbreak+\0")) {
+        case 0: multiprocess_ = true; break;
+        case 1: swbreak_ = true; break;
+        case 2: hwbreak_ = true; break;
+        default: break;
+        }
     }
     for (u32 i = 0; i < kMaxInferiors; ++i) {
         if (!is_attached(i)) continue;
@@ -113,8 +115,8 @@ void Session::connect(std::string_view features) {
     if (u32 const chosen = candidate(); chosen != kNone) current_ = chosen, vp_ = 0;
 
     out_.begin();
-    out_.put("PacketSize=");
-    out_.number(PacketReader::kDataBytes);
+    static_assert(PacketReader::kDataBytes == 0x4000);
+    out_.put("PacketSize=4000");
     if (reliable_line_) out_.put(";QStartNoAckMode+");
     if (multiprocess_) out_.put(";multiprocess+");
     if (swbreak_) out_.put(";swbreak+");

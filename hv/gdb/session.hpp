@@ -60,7 +60,7 @@ class Session {
     void detach(Scanner words);
     void kill(u32 index);
     void run(Scanner words);
-    void v_packet(std::string_view text);
+    void v_packet(Scanner words);
     u32 candidate();
     void ok() { out_.packet("OK"); }
     void error(u8 number = 1);
@@ -86,7 +86,6 @@ class Session {
     void report(u32 index, Stop const& stop);
     void report_end(u32 index);
     void hint(u32 bits);
-    void expedite(u32 number, u64 value);
     void put_thread(u32 index, u32 vp);
 
     // session_registers.cpp
@@ -107,7 +106,7 @@ class Session {
     std::span<u8> take_conditions(Scanner words);
 
     // session_query.cpp
-    void query(std::string_view text);
+    void query(Scanner words);
     void transfer(Scanner words);
     void put_threads(class DocumentWindow& out);
     void put_memory_map(class DocumentWindow& out);
@@ -116,26 +115,26 @@ class Session {
 
     // session_monitor.cpp
     void monitor(Scanner digits);
-    void monitor_words(std::string_view words, class MonitorOutput& out);
-    void monitor_arch(std::string_view word, class MonitorOutput& out);
+    void monitor_words(std::string_view text, class MonitorOutput& out);
+    void monitor_arch(Scanner words, class MonitorOutput& out);
     void monitor_map(class MonitorOutput& out);
     void reset_done(bool ended);
 
+    // Small members first, in reach of short instructions.
     Target& target_;
     bool const reliable_line_;
-    PacketReader in_;
-    PacketWriter out_;
-
     bool multiprocess_ = false, swbreak_ = false, hwbreak_ = false; ///< what this gdb named
     bool physical_ = false;                                         ///< `monitor phys on`
+    bool interrupted_ = false;                                      ///< by 0x03 since it resumed
     Owed owed_ = Owed::Nothing;
-    bool interrupted_ = false;  ///< by 0x03 since it resumed
     u32 stopped_first_ = kNone; ///< whose stop will be reported when the others stand
+    u32 current_ = 0, vp_ = 0;  ///< Hg
+    u64 attached_ = 0;          ///< a bit an inferior
+    u64 going_ = 0;             ///< attached and not known to stand
+    u64 kept_ = 0;              ///< with a Stop in `kept`
     Stop first_stop_;
-    u32 current_ = 0, vp_ = 0; ///< Hg
-    u64 attached_ = 0;         ///< a bit an inferior
-    u64 going_ = 0;            ///< attached and not known to stand
-    u64 kept_ = 0;             ///< with a Stop in `kept`
+    PacketWriter out_;
+    PacketReader in_;
     Inferior inferiors_[kMaxInferiors];
     static constexpr u32 kMaxActions = 16;
     Action actions_[kMaxActions];

@@ -87,8 +87,7 @@ std::span<u8> Session::take_conditions(Scanner words) {
     u8* const out = in_.packet().data();
     usize used = 0;
     while (words.eat(';')) {
-        if (words.eat("cmds:")) break; // not advertised
-        while (words.eat('X')) {
+        while (words.eat('X')) { // cmds: are not advertised, and not looked at
             u64 bytes = 0;
             if (!words.number(bytes) || !words.eat(',') || bytes == 0 || bytes * 2 > words.rest().size())
                 return {};

@@ -5,7 +5,11 @@
 
 namespace hv::gdb {
 namespace {
-constexpr std::string_view kReread = "now type: unset tdesc filename";
+constexpr std::string_view kHelp = "arch 16|32|64|auto  what the next description says the code is\n"
+                                   "phys on|off         addresses are guest-physical\n"
+                                   "map                 guest-physical memory as it is now\n"
+                                   "reset               restart, to stop before the first instruction\n"
+                                   "version\n";
 
 std::string_view trimmed(std::string_view text) {
     while (!text.empty() && text.front() == ' ') {
@@ -32,53 +36,39 @@ void Session::monitor(Scanner digits) {
     out.done();
 }
 
-void Session::monitor_words(std::string_view words, MonitorOutput& out) {
-    std::string_view const verb = words.substr(0, words.find(' '));
-    std::string_view rest = words;
-    rest.remove_prefix(verb.size());
-    rest = trimmed(rest);
-    if (verb == "help" || verb.empty()) {
-        out.line("arch 16|32|64|auto  what the next description says the code is");
-        out.line("phys on|off         addresses are guest-physical");
-        out.line("map                 guest-physical memory as it is now");
-        out.line("reset               restart, to stop before the first instruction");
-        out.line("version");
-        target_.monitor_help(out);
-    } else if (verb == "arch") {
-        monitor_arch(rest, out);
-    } else if (verb == "phys") {
-        if (rest == "on" || rest == "off") physical_ = rest == "on";
-        out.say("addresses are guest-{}; gdb reads the map again after detach and attach",
-                physical_ ? "physical" : "virtual");
-    } else if (verb == "map") {
-        monitor_map(out);
-    } else if (verb == "version" || words == "info version") {
-        out.line("Ballast"); // Linux's scripts for gdb take a server that answers this for one that counts
-                             // threads as processors
-    } else if (verb == "reset") {
+void Session::monitor_words(std::string_view text, MonitorOutput& out) {
+    Scanner words{text};
+    if (text.empty()) words = Scanner{"help"};
+    switch (words.choice("help\0arch\0phys\0map\0version\0info version\0reset\0")) {
+    case 0: out.text(kHelp); return target_.monitor_help(out);
+    case 1: return monitor_arch(words, out);
+    case 2:
+        if (u32 const state = words.choice(" off\0 on\0"); state != Scanner::kNoChoice)
+            physical_ = state == 1;
+        return out.say("addresses are guest-{}; gdb reads the map again after detach and attach",
+                       physical_ ? "physical" : "virtual");
+    case 3: return monitor_map(out);
+    case 4: // Linux's scripts for gdb take a server that answers "info version" for one whose threads are
+    case 5: // processors in their order
+        return out.line("Ballast");
+    case 6:
         if (!is_attached(current_) || !target_.restart(current_)) return out.line("it cannot be restarted");
         going_ |= bit(current_), kept_ &= ~bit(current_);
-        owe(Owed::Reset);
-    } else if (!target_.monitor(current_, vp_, words, out)) {
-        out.say("no such command: {}; there is: monitor help", words);
+        return owe(Owed::Reset);
+    default: break;
     }
+    if (!target_.monitor(current_, vp_, text, out))
+        out.say("no such command: {}; there is: monitor help", text);
 }
 
-void Session::monitor_arch(std::string_view word, MonitorOutput& out) {
+void Session::monitor_arch(Scanner words, MonitorOutput& out) {
     Inferior& inferior = inferiors_[current_];
-    if (word == "64") {
-        inferior.choice = ArchChoice::X64;
-    } else if (word == "32") {
-        inferior.choice = ArchChoice::I386;
-    } else if (word == "16") {
-        inferior.choice = ArchChoice::I8086;
-    } else if (word == "auto") {
-        inferior.choice = ArchChoice::Auto;
-    } else {
-        out.say("gdb was told {}-bit; choose 16, 32, 64 or auto", inferior.layout.code_bits());
-        return;
+    u32 const choice = words.choice(" 64\0 32\0 16\0 auto\0"); // by ArchChoice
+    if (choice == Scanner::kNoChoice) {
+        return out.say("gdb was told {}-bit; choose 16, 32, 64 or auto", inferior.layout.code_bits());
     }
-    out.line(kReread);
+    inferior.choice = static_cast<ArchChoice>(choice);
+    out.line("now type: unset tdesc filename");
 }
 
 void Session::monitor_map(MonitorOutput& out) {
@@ -104,11 +94,11 @@ void Session::hint(u32 bits) {
     Inferior& inferior = inferiors_[current_];
     inferior.hinted_bits = static_cast<u8>(bits);
     MonitorOutput out{out_};
-    out.say("the code is {}-bit now; type: monitor arch {}, then: unset tdesc filename", bits,
-            inferior.choice == ArchChoice::Auto ? std::string_view{"auto"}
-            : bits == 64                        ? "64"
-            : bits == 32                        ? "32"
-                                                : "16");
+    if (inferior.choice == ArchChoice::Auto) {
+        out.say("the code is {}-bit now; type: unset tdesc filename", bits);
+    } else {
+        out.say("the code is {}-bit now; type: monitor arch {}, then: unset tdesc filename", bits, bits);
+    }
     out.flush();
 }
 } // namespace hv::gdb

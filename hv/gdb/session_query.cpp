@@ -5,53 +5,44 @@
 #include "hv/gdb/target_description.hpp"
 
 namespace hv::gdb {
-void Session::query(std::string_view text) {
-    Scanner words{text};
-    if (words.eat("qXfer:")) return transfer(words);
-    if (words.eat("qRcmd,")) return monitor(words);
-    if (words.eat("qAttached")) return out_.packet("1"); // else gdb kills what it leaves
-    if (text == "qC") {
-        if (!is_attached(current_)) return unknown();
+void Session::query(Scanner words) {
+    switch (words.choice("Xfer:\0Rcmd,\0Attached\0Symbol:\0C\0")) {
+    case 0: return transfer(words);
+    case 1: return monitor(words);
+    case 2: return out_.packet("1"); // else gdb kills what it leaves
+    case 3: return ok();             // no symbols are wanted
+    case 4:
+        if (!words.at_end() || !is_attached(current_)) break;
         out_.begin();
         out_.put("QC");
         put_thread(current_, vp_);
         return out_.end();
+    default: break;
     }
-    if (words.eat("qSymbol:")) return ok(); // no symbols are wanted
     unknown();
 }
 
 /// object:read:annex:offset,length. Source: GDB manual, "General Query Packets", qXfer.
 void Session::transfer(Scanner words) {
-    std::string_view const object = words.word(':');
     u64 offset = 0, bytes = 0;
-    if (words.word(':') != "read") return unknown();
+    u32 const object = words.choice("features:read:\0threads:read:\0memory-map:read:\0osdata:read:\0");
+    if (object == Scanner::kNoChoice) return unknown();
     std::string_view const annex = words.word(':');
     if (!words.number(offset) || !words.eat(',') || !words.number(bytes)) return error();
-    if (object == "features") {
-        if (annex != "target.xml") return error(0);
-        Layout& layout = inferiors_[current_].layout;
-        if (offset == 0) {
-            layout = chosen_layout();
-            inferiors_[current_].hinted_bits = static_cast<u8>(layout.code_bits());
-        }
-        DocumentWindow out{out_, offset, bytes};
-        return describe(layout, out);
+    Inferior& inferior = inferiors_[current_];
+    // With a map gdb would refuse virtual addresses outside it, too.
+    if ((object == 0 && annex != "target.xml") || (object == 2 && !physical_)) return error();
+    if (object == 0 && offset == 0) {
+        inferior.layout = chosen_layout();
+        inferior.hinted_bits = static_cast<u8>(inferior.layout.code_bits());
     }
-    if (object == "threads") {
-        DocumentWindow out{out_, offset, bytes};
-        return put_threads(out);
+    DocumentWindow out{out_, offset, bytes};
+    switch (object) {
+    case 0: return describe(inferior.layout, out);
+    case 1: return put_threads(out);
+    case 2: return put_memory_map(out);
+    default: return put_processes(out);
     }
-    if (object == "memory-map") {
-        if (!physical_) return error(); // gdb would refuse virtual addresses outside the map, too
-        DocumentWindow out{out_, offset, bytes};
-        return put_memory_map(out);
-    }
-    if (object == "osdata") {
-        DocumentWindow out{out_, offset, bytes};
-        return put_processes(out);
-    }
-    unknown();
 }
 
 Layout Session::chosen_layout() {
@@ -75,17 +66,8 @@ void Session::put_threads(DocumentWindow& out) {
         InferiorInfo const info = target_.inferior(i);
         for (u32 vp = 0; vp < info.vps; ++vp) {
             out.put("<thread id=\"");
-            if (multiprocess_) {
-                out.put("p");
-                out.hex(u64{i} + 1);
-                out.put(".");
-            }
-            out.hex(u64{vp} + 1);
-            out.put("\" core=\"");
-            out.decimal(vp);
-            out.put("\" name=\"cpu");
-            out.decimal(vp);
-            out.put("\">");
+            if (multiprocess_) out.say("p{:x}.", i + 1);
+            out.say("{:x}\" core=\"{}\" name=\"cpu{}\">", vp + 1, vp, vp);
             out.put_escaped(info.name);
             out.put("</thread>");
         }
@@ -102,11 +84,7 @@ void Session::put_memory_map(DocumentWindow& out) {
     for (u32 i = 0; i < count; ++i) {
         MemoryRegion const& r = regions_[i];
         if (r.kind != MemoryRegion::Kind::Ram && r.kind != MemoryRegion::Kind::HotAdded) continue;
-        out.put("<memory type=\"ram\" start=\"0x");
-        out.hex(r.first);
-        out.put("\" length=\"0x");
-        out.hex(r.bytes);
-        out.put("\"/>");
+        out.say("<memory type=\"ram\" start=\"0x{:x}\" length=\"0x{:x}\"/>", r.first, r.bytes);
     }
     out.put("</memory-map>");
 }
@@ -116,11 +94,13 @@ void Session::put_processes(DocumentWindow& out) {
     out.put("<osdata type=\"processes\">");
     for (u32 i = 0; exists(u64{i} + 1); ++i) {
         InferiorInfo const info = target_.inferior(i);
-        out.put("<item><column name=\"pid\">");
-        out.decimal(u64{i} + 1);
-        out.put("</column><column name=\"user\">");
-        out.put(info.crashed ? "crashed" : info.waits ? "waits" : info.on ? "on" : "off");
-        out.put("</column><column name=\"command\">");
+        out.say("<item><column name=\"pid\">{}</column><column name=\"user\">{}</column><column "
+                "name=\"command\">",
+                i + 1,
+                info.crashed ? "crashed"
+                : info.waits ? "waits"
+                : info.on    ? "on"
+                             : "off");
         out.put_escaped(info.name);
         out.put("</column></item>");
     }

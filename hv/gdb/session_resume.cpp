@@ -60,22 +60,23 @@ bool Session::read_actions(Scanner& words) {
         if (action_count_ == kMaxActions) return false;
         Action& action = actions_[action_count_++];
         action = Action{};
-        if (words.eat('s')) {
-            action.how.kind = Resume::Kind::Step;
-        } else if (words.eat('S')) {
-            action.how.kind = Resume::Kind::Step;
+        Resume& how = action.how;
+        switch (words.next()) {
+        case 'C':
             if (!words.number(signal)) return false;
-        } else if (words.eat('C')) {
+            break;
+        case 'c': break;
+        case 'S':
             if (!words.number(signal)) return false;
-        } else if (words.eat('r')) {
-            Resume& how = action.how;
+            [[fallthrough]];
+        case 's': how.kind = Resume::Kind::Step; break;
+        case 'r':
             if (!words.number(how.range_first) || !words.eat(',') || !words.number(how.range_end))
                 return false;
             how.kind = how.range_first == how.range_end ? Resume::Kind::Step : Resume::Kind::StepRange;
-        } else if (words.eat('t')) {
-            action.stop = true;
-        } else if (!words.eat('c')) {
-            return false;
+            break;
+        case 't': action.stop = true; break;
+        default: return false;
         }
         if (words.eat(':') && !words.thread(action.threads)) return false;
     } while (words.eat(';'));
@@ -146,15 +147,6 @@ void Session::put_thread(u32 index, u32 vp) {
     out_.number(u64{vp} + 1);
 }
 
-void Session::expedite(u32 number, u64 value) {
-    out_.byte(static_cast<u8>(number));
-    out_.put(':');
-    for (u32 left = inferiors_[current_].layout.word_bytes(); left != 0; --left, value >>= 8) {
-        out_.byte(static_cast<u8>(value));
-    }
-    out_.put(';');
-}
-
 /// The stop reply. Source: GDB manual, "Stop Reply Packets".
 void Session::report(u32 index, Stop const& stop) {
     Owed const owed = owed_;
@@ -199,9 +191,10 @@ void Session::report(u32 index, Stop const& stop) {
     put_thread(index, stop.vp);
     out_.put(';');
     bool const wide = inferior.layout.arch == Arch::X64;
-    expedite(wide ? 6 : 5, read_u64(RegisterId::Rbp));
-    expedite(wide ? 7 : 4, to_linear(RegisterId::Rsp, read_u64(RegisterId::Rsp), bits));
-    expedite(wide ? 16 : 8, rip);
+    u32 const bytes = inferior.layout.word_bytes();
+    out_.tagged(wide ? 6 : 5, read_u64(RegisterId::Rbp), bytes);
+    out_.tagged(wide ? 7 : 4, to_linear(RegisterId::Rsp, read_u64(RegisterId::Rsp), bits), bytes);
+    out_.tagged(wide ? 16 : 8, rip, bytes);
     out_.end();
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hv/gdb/target_description.hpp"
+#include "hv/gdb/scanner.hpp"
 
 namespace hv::gdb {
 namespace {
@@ -35,35 +36,14 @@ constexpr char const* kFeatureNames[] = {"org.gnu.gdb.i386.core", "org.gnu.gdb.i
                                          "org.ballast.hv.system", "org.gnu.gdb.i386.sse",
                                          "org.gnu.gdb.i386.avx"};
 
+constexpr char const* kArchNames[] = {"i386:x86-64", "i386", "i8086"}; // by Arch
+
 class Describer {
   public:
     Describer(Layout layout, DocumentWindow& out) : layout_{layout}, out_{out} {}
     void run();
 
   private:
-    void attribute(std::string_view name, std::string_view value) {
-        out_.put(" ");
-        out_.put(name);
-        out_.put("=\"");
-        out_.put(value);
-        out_.put("\"");
-    }
-    void attribute(std::string_view name, u64 value) {
-        out_.put(" ");
-        out_.put(name);
-        out_.put("=\"");
-        out_.decimal(value);
-        out_.put("\"");
-    }
-    void element(char const* name, char const* text) {
-        out_.put("<");
-        out_.put(name);
-        out_.put(">");
-        out_.put(text);
-        out_.put("</");
-        out_.put(name);
-        out_.put(">");
-    }
     void flags(FlagsType const& type, u32 bytes);
     void types(Feature feature);
     void reg(RegisterCursor const& r);
@@ -72,28 +52,19 @@ class Describer {
 };
 
 void Describer::flags(FlagsType const& type, u32 bytes) {
-    out_.put("<flags");
-    attribute("id", type.name);
-    attribute("size", bytes);
-    out_.put(">");
+    out_.say("<flags id=\"{}\" size=\"{}\">", type.name, bytes);
     u32 bit = 0;
-    for (char const* p = type.bits; *p != 0;) {
-        char const* const first = p;
-        u32 skip = 0;
-        for (; *p != 0 && *p != ' '; ++p) {
-            skip = skip * 10 + static_cast<u32>(*p - '0');
-        }
-        std::string_view const name{first, static_cast<usize>(p - first)};
-        if (*p == ' ') ++p;
-        if (*first <= '9') {
-            bit += skip;
+    for (Scanner bits{type.bits}; !bits.at_end();) {
+        std::string_view const name = bits.word(' ');
+        if (name.front() <= '9') {
+            for (u32 skipped = 0; char digit : name) {
+                bit -= skipped;
+                skipped = skipped * 10 + static_cast<u32>(digit - '0');
+                bit += skipped;
+            }
             continue;
         }
-        out_.put("<field");
-        attribute("name", name);
-        attribute("start", bit);
-        attribute("end", bit);
-        out_.put("/>");
+        out_.say("<field name=\"{}\" start=\"{}\" end=\"{}\"/>", name, bit, bit);
         ++bit;
     }
     out_.put("</flags>");
@@ -116,34 +87,28 @@ void Describer::types(Feature feature) {
 }
 
 void Describer::reg(RegisterCursor const& r) {
-    out_.put("<reg name=\"");
     RegisterEntry const& e = r.entry();
-    out_.put(e.name);
-    if (e.count != 1) out_.decimal(r.index() + (e.first == RegisterId::R8 ? 8 : 0));
+    out_.say("<reg name=\"{}", e.name);
+    if (e.count != 1) out_.say("{}", r.index() + (e.first == RegisterId::R8 ? 8 : 0));
     if (e.type == RegisterType::Half) out_.put("h");
-    out_.put("\"");
-    attribute("bitsize", r.wire_bytes() * 8);
-    if (e.type != RegisterType::Int) attribute("type", kTypeNames[static_cast<u32>(e.type)]);
-    if (r.first_of_block()) attribute("regnum", r.number());
+    out_.say("\" bitsize=\"{}\" type=\"{}\"", r.wire_bytes() * 8, kTypeNames[static_cast<u32>(e.type)]);
+    if (r.first_of_block()) out_.say(" regnum=\"{}\"", r.number());
     out_.put("/>");
 }
 
 void Describer::run() {
-    out_.put("<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target version=\"1.0\">");
     // Files of the other kinds can be used with each, as far as gdb can: the session's `monitor arch`.
-    constexpr char const *k64 = "i386:x86-64", *k32 = "i386", *k16 = "i8086";
-    bool const wide = layout_.arch == Arch::X64;
-    element("architecture", wide ? k64 : layout_.arch == Arch::I386 ? k32 : k16);
-    element("compatible", wide ? k32 : k64);
-    if (wide) element("compatible", k16);
+    out_.say("<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target version=\"1.0\">"
+             "<architecture>{}</architecture><compatible>{}</compatible>",
+             kArchNames[static_cast<u32>(layout_.arch)],
+             layout_.arch == Arch::X64 ? kArchNames[1] : kArchNames[0]);
+    if (layout_.arch == Arch::X64) out_.put("<compatible>i8086</compatible>");
     for (Feature f : {Feature::Core, Feature::Segments, Feature::System, Feature::Sse, Feature::Avx}) {
         bool open = false;
         for (RegisterCursor r{layout_}; r.valid(); r.next()) {
             if (r.feature() != f) continue;
             if (!open) {
-                out_.put("<feature");
-                attribute("name", kFeatureNames[static_cast<u32>(f)]);
-                out_.put(">");
+                out_.say("<feature name=\"{}\">", kFeatureNames[static_cast<u32>(f)]);
                 types(f);
                 open = true;
             }

@@ -123,6 +123,19 @@ TEST_CASE("what does not fit is dropped whole", "[gdb]") {
     CHECK(sent.size() <= PacketWriter::kBufferBytes);
     line.writer->packet("OK");
     CHECK(line.drain() == "$OK#9a");
+    for (usize left : {0, 1, 2, 3, 4, 5}) { // up to the last byte
+        line.writer->packet(big);
+        line.writer->packet(std::string(PacketWriter::kBufferBytes - big.size() - 8 - left, 'y'));
+        line.writer->packet(big);
+        line.writer->begin();
+        line.writer->put('l');
+        line.writer->tagged(1, 2, 8);
+        line.writer->hex(std::array<u8, 4>{});
+        line.writer->set_first('m');
+        line.writer->end(true);
+        line.writer->answer(true);
+        CHECK(line.drain().size() <= PacketWriter::kBufferBytes - left);
+    }
     for (int i = 0; i < 100000; ++i) {
         line.writer->packet("OK");
     }

@@ -79,7 +79,7 @@ TEST_CASE("auto follows the code, when gdb reads the description again", "[gdb]"
     b.gdb.wait(3);
     auto packets = b.gdb.taken();
     REQUIRE(packets.size() == 2);
-    CHECK(contains(from_hex(packets[0].substr(1)), "32-bit now; type: monitor arch auto"));
+    CHECK(contains(from_hex(packets[0].substr(1)), "32-bit now; type: unset tdesc"));
     CHECK(b.gdb.ask("vCont;s:p1.1").starts_with("T05")); // once
     CHECK(contains(b.gdb.document("features:read:target.xml"), "<architecture>i386</architecture>"));
     CHECK(contains(b.gdb.monitor("arch"), "32-bit"));

@@ -264,7 +264,7 @@ def case_a_32_bit_description_in_64_bit_code():
 def case_arch_auto():
     with Server(f"image={K32}.bin", f"at={AT}", f"entry={AT}", "bits=32") as s:
         text = gdb(s, "monitor arch auto", "stepi", "unset tdesc filename", "stepi", "p $eip", "p $esp")
-    expect(text, r"the code is 32-bit now; type: monitor arch auto", r"= \(void \(\*\)\(\)\) 0x1000[0-9a-f]", "0x80000")
+    expect(text, r"the code is 32-bit now; type: unset tdesc", r"= \(void \(\*\)\(\)\) 0x1000[0-9a-f]", "0x80000")
     assert text.count("32-bit now") == 1, text
 
 
