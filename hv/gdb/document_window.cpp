@@ -28,6 +28,15 @@ void DocumentWindow::put(std::string_view text) {
     room_ -= text.size();
     out_.binary(text);
 }
+void DocumentWindow::put(char const* text) {
+    put(std::string_view{text});
+}
+void DocumentWindow::put_formatted(char const* pattern, FormatArgs args) {
+    char space[200];
+    TextBuffer text{space};
+    format_to(text, pattern, args);
+    put(text.text());
+}
 void DocumentWindow::put_escaped(std::string_view text) {
     for (char const& c : text) {
         put(c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '"' ? "&quot;" : std::string_view{&c, 1});

@@ -14,18 +14,17 @@ class DocumentWindow {
     ~DocumentWindow();
     DocumentWindow(DocumentWindow const&) = delete;
     void put(std::string_view text);
+    void put(char const* text);
     /// With `&` and `<` written as XML wants them.
     void put_escaped(std::string_view text);
     /// As format(), up to 200 characters.
     template <class... Args>
-    void say(std::string_view pattern, Args const&... args) {
-        char space[200];
-        TextBuffer text{space};
-        format(text, pattern, args...);
-        put(text.text());
+    [[gnu::always_inline]] void say(char const* pattern, Args const&... args) {
+        put_formatted(pattern, FormatPack{args...});
     }
 
   private:
+    void put_formatted(char const* pattern, FormatArgs args);
     PacketWriter& out_;
     u64 skip_, room_;
     bool more_ = false;

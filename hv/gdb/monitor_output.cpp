@@ -31,6 +31,13 @@ void MonitorOutput::line(std::string_view text_of_line) {
     text("\n");
 }
 
+void MonitorOutput::put_formatted(char const* pattern, FormatArgs args) {
+    char space[200];
+    TextBuffer out{space};
+    format_to(out, pattern, args);
+    line(out.text());
+}
+
 void MonitorOutput::flush() {
     if (open_) out_.end();
     open_ = false;

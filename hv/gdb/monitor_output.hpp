@@ -12,18 +12,17 @@ class MonitorOutput final : public LineSink {
     void line(std::string_view text) override;
     /// Lines with their ends.
     void text(std::string_view lines);
+    /// A line as format() makes it, up to 200 characters.
     template <class... Args>
-    void say(std::string_view pattern, Args const&... args) {
-        char space[160];
-        TextBuffer text{space};
-        format(text, pattern, args...);
-        line(text.text());
+    [[gnu::always_inline]] void say(char const* pattern, Args const&... args) {
+        put_formatted(pattern, FormatPack{args...});
     }
     /// The text so far goes out, the command goes on.
     void flush();
     void done();
 
   private:
+    void put_formatted(char const* pattern, FormatArgs args);
     bool make_room(usize bytes);
     PacketWriter& out_;
     bool open_ = false, lost_ = false;

@@ -36,6 +36,14 @@ void PacketWriter::put(std::string_view text) {
         *to++ = static_cast<u8>(c);
     }
 }
+void PacketWriter::put(char const* text) {
+    u8 *to = buffer_ + at_, *const end = buffer_ + kBufferBytes;
+    while (*text != 0 && to != end) {
+        *to++ = static_cast<u8>(*text++);
+    }
+    overrun_ |= *text != 0;
+    at_ = static_cast<usize>(to - buffer_);
+}
 void PacketWriter::hex(std::span<u8 const> bytes) {
     if (bytes.size() > (kBufferBytes - at_) / 2) {
         overrun_ = true;
@@ -49,6 +57,11 @@ void PacketWriter::hex(std::span<u8 const> bytes) {
     }
 }
 void PacketWriter::packet(std::string_view data) {
+    begin();
+    put(data);
+    end();
+}
+void PacketWriter::packet(char const* data) {
     begin();
     put(data);
     end();

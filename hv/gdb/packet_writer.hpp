@@ -22,6 +22,8 @@ class PacketWriter {
         }
     }
     void put(std::string_view text);
+    /// Up to the NUL: literals cost the caller one argument.
+    void put(char const* text);
     void byte(u8 value);
     void hex(std::span<u8 const> bytes);
     /// `NN:…;` with the lowest bytes of a register's value, in memory's order.
@@ -39,6 +41,7 @@ class PacketWriter {
     /// @param run_lengths repeated characters may be counted instead; not for binary data
     void end(bool run_lengths = false);
     void packet(std::string_view data);
+    void packet(char const* data);
 
     /// How many data characters of a further packet fit.
     usize room() const;

@@ -64,7 +64,7 @@ class Session {
     u32 candidate();
     void ok() { out_.packet("OK"); }
     void error(u8 number = 1);
-    void unknown() { out_.packet({}); }
+    void unknown() { out_.packet(""); }
     /// Nothing of the debugger is left in it.
     void forget(u32 index) { attached_ &= ~bit(index), going_ &= ~bit(index), kept_ &= ~bit(index); }
     static u64 bit(u32 index) { return u64{1} << index; }
