@@ -110,6 +110,7 @@ void GuestMemory::destroy(KernelHeap& heap, GuestMemory* memory) {
 void GuestMemory::attach(NestedMap& empty_map) {
     HV_ASSERT(map_ == nullptr && empty_map.counts().table_frames == 1);
     map_ = &empty_map;
+    last_ = {};
     tables_.fill(tables_needed()); // for what the map took to be made; kMapFrames foresaw it
 }
 
@@ -208,7 +209,12 @@ Touch GuestMemory::map_single(Gpa gpa, GuestBlock& b) {
 }
 
 /// The host memory behind @p gpa, up to the end of its leaf.
+/// The last leaf is remembered while no translation is lost: page walks and instruction fetches ask for it
+/// again and again.
 Result<std::span<u8>, GuestMemoryError> GuestMemory::window(Gpa gpa) {
+    if (u64 const offset = gpa - last_.gpa; offset < last_.bytes && map_->generation() == last_.generation) {
+        return std::span{last_.host + offset, last_.bytes - offset};
+    }
     auto leaf = map_->lookup(gpa);
     if (!leaf.ok()) {
         switch (touch(gpa)) {
@@ -219,8 +225,10 @@ Result<std::span<u8>, GuestMemoryError> GuestMemory::window(Gpa gpa) {
         }
         return window(gpa);
     }
-    u64 const offset = gpa - leaf.value().gpa;
-    return std::span{frames_.map().pointer<u8>(leaf.value().hpa + offset), leaf.value().bytes - offset};
+    NestedLeaf const& found = leaf.value();
+    last_ = {found.gpa, found.bytes, frames_.map().pointer<u8>(found.hpa), map_->generation()};
+    u64 const offset = gpa - found.gpa;
+    return std::span{last_.host + offset, last_.bytes - offset};
 }
 
 Result<void, GuestMemoryError> GuestMemory::read(Gpa from, std::span<u8> to) {

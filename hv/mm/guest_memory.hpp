@@ -218,8 +218,16 @@ class GuestMemory final : public GuestAccess {
     void settle_tables();
     static Hpa run_address(GuestBlock const& b) { return {u64{b.run} * kLargePageBytes}; }
 
+    struct Window {
+        Gpa gpa;
+        u64 bytes = 0; ///< 0: none
+        u8* host = nullptr;
+        u64 generation = 0; ///< of the map, when this was so
+    };
+
     FrameAllocator& frames_;
     NestedMap* map_ = nullptr;
+    Window last_; ///< what window() found last
     GuestLayout layout_;
     Area areas_[3] = {}; ///< low, high, hot
     GuestBlock* blocks_ = nullptr;
