@@ -89,6 +89,7 @@ void Debugger::resume(ResumeOrder const& order) {
     case ResumeOrder::Kind::Step: mode_ = Mode::Step; break;
     case ResumeOrder::Kind::StepRange: mode_ = Mode::StepRange; break;
     }
+    resume_flag_asked_ = 0; // the code may have changed
     if (!points_.empty()) {
         placed_ = false; // the debugger has changed points, or the guest's tables, meanwhile
     }

@@ -89,6 +89,7 @@ class Debugger {
     bool take_debug_exception(Exit const&, debug::Hits const&);
     void instruction_done();
     void on_execution_points(u64 points);
+    bool resume_flag_passes(u64 points);
     void on_guard_fault(NestedFaultExit const&, bool in_step);
     u64 watchpoints_touched(NestedFaultExit const&);
     void stop(StopEvent const&);
@@ -108,10 +109,12 @@ class Debugger {
     bool stop_told_ = true;
     bool crashed_ = false;
     bool holds_interrupts_ = true;
-    bool past_point_ = false; ///< the instruction at RIP must run before points count again
-    bool repeats_ = false;    ///< a repeated instruction is under way
-    bool shadow_ = false;     ///< an emulated STI or MOV SS: no interrupt before one more instruction
-    bool placed_ = false;     ///< placement_ is up to date
+    bool past_point_ = false;   ///< the instruction at RIP must run before points count again
+    bool repeats_ = false;      ///< a repeated instruction is under way
+    bool shadow_ = false;       ///< an emulated STI or MOV SS: no interrupt before one more instruction
+    u64 resume_flag_asked_ = 0; ///< execution points whose instruction was looked at: may RFLAGS.RF pass it
+    u64 resume_flag_works_ = 0; ///< these
+    bool placed_ = false;       ///< placement_ is up to date
     Mode mode_ = Mode::Continue;
     Armed armed_ = Armed::Unknown;
     ResumeOrder::Kind last_order_ = ResumeOrder::Kind::Continue;

@@ -251,9 +251,30 @@ void Debugger::on_execution_points(u64 points) {
         stop_at(reported);
         return;
     }
-    past_point_ = true;
     ++counters_.false_conditions;
+    VirtVcpu& hw = guest_->vp().hardware();
+    if ((points & ~placement_.guarded) == points && !hw.waiting_event() && resume_flag_passes(points)) {
+        hw.write(Reg::Rflags, hw.read(Reg::Rflags) | rflags::kResume);
+        counters_.false_condition_ticks += host_.now_tsc() - began;
+        return;
+    }
+    past_point_ = true;
     condition_since_tsc_ = began;
+}
+
+/// RFLAGS.RF lets the instruction at a code breakpoint run without hitting it again, and is gone behind it
+/// (SDM vol 3B, "Instruction-Breakpoint Exception Condition"). Not where that instruction would store it: INT
+/// n and its like. Whether it does is looked up once a point.
+bool Debugger::resume_flag_passes(u64 points) {
+    if ((points & ~resume_flag_asked_) != 0) {
+        VcpuView view{guest_->vp().hardware()};
+        auto const code = decode::fetch_code(view, guest_->memory());
+        resume_flag_asked_ |= points;
+        bool const plain = code.ok() && decode::step_instruction(view, code.value()).kind !=
+                                            decode::StepInstruction::Kind::SoftwareInterrupt;
+        resume_flag_works_ = plain ? resume_flag_works_ | points : resume_flag_works_ & ~points;
+    }
+    return (points & ~resume_flag_works_) == 0;
 }
 
 void Debugger::on_guard_fault(NestedFaultExit const& fault, bool in_step) {
