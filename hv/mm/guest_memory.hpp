@@ -203,8 +203,8 @@ class GuestMemory final : public GuestAccess {
     void drop_singles(FrameStash& from, u64 count);
     void drop_runs(FrameStash& runs);
     void push_pages(Hpa at, u64 pages, FrameStash& to);
-    bool supply(Gpa, u64 pages, FrameStash& singles);
-    [[gnu::cold]] void unsupply(Gpa, u64 pages, FrameStash& singles);
+    bool supply(Gpa, u64 pages);
+    [[gnu::cold]] void unsupply(Gpa, u64 pages, u64 singles);
     Result<void, RangeError> back(Gpa, u64 pages, PageState from);
     [[gnu::cold]] bool swap_for_run(GuestBlock&);
     void release(Hpa, u64 pages);

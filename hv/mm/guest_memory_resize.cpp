@@ -80,12 +80,13 @@ void GuestMemory::drop_singles(FrameStash& from, u64 count) {
     }
 }
 
-/// Frames for every page of a range none of which is backed: runs go straight to whole blocks, the rest to
-/// @p singles; and tables for the blocks that got no run. Undone by unsupply(), which it calls on failure.
-bool GuestMemory::supply(Gpa gpa, u64 pages, FrameStash& singles) {
+/// Frames for every page of a range none of which is backed: runs go straight to whole blocks, the rest on
+/// top of the stash; and tables for the blocks that got no run. Undone by unsupply() when it fails.
+bool GuestMemory::supply(Gpa gpa, u64 pages) {
     if (frames_.guest_free_pages() < pages) {
         return false;
     }
+    u64 const waiting = stash_.count();
     u64 missing = 0, new_tables = 0, gpa_end = gpa.raw + pages * kPageBytes;
     u32 last_of_huge = 0; ///< blocks below this index have their part of a 1 GiB run
     for_each_piece(gpa, pages, [&](Piece const& p, Gpa at) {
@@ -112,14 +113,14 @@ bool GuestMemory::supply(Gpa gpa, u64 pages, FrameStash& singles) {
         // A block in pieces counts already when it has or wants a table; a run it has will be used up whole.
         new_tables += b.mapped == 0 && !b.wants_table();
     });
-    if (!get_singles(missing, singles) || !tables_.fill(tables_needed() + new_tables)) {
-        unsupply(gpa, pages, singles);
+    if (!get_singles(missing, stash_) || !tables_.fill(tables_needed() + new_tables)) {
+        unsupply(gpa, pages, stash_.count() - waiting);
         return false;
     }
     return true;
 }
 
-void GuestMemory::unsupply(Gpa gpa, u64 pages, FrameStash& singles) {
+void GuestMemory::unsupply(Gpa gpa, u64 pages, u64 singles) {
     for_each_piece(gpa, pages, [&](Piece const& p, Gpa) {
         GuestBlock& b = blocks_[p.block];
         if (b.run != GuestBlock::kNoRun) { // of supply(): a block with unbacked pages has none otherwise
@@ -127,18 +128,14 @@ void GuestMemory::unsupply(Gpa gpa, u64 pages, FrameStash& singles) {
             b.run = GuestBlock::kNoRun;
         }
     });
-    drop_singles(singles, singles.count());
+    drop_singles(stash_, singles);
     settle_tables();
 }
 
 Result<void, RangeError> GuestMemory::back(Gpa gpa, u64 pages, PageState from) {
     HV_TRY(check(gpa, pages, from));
-    FrameStash singles{frames_.map()};
-    if (!supply(gpa, pages, singles)) {
+    if (!supply(gpa, pages)) {
         return Err{RangeError::OutOfFrames};
-    }
-    while (singles.count() != 0) {
-        stash_.push(singles.pop());
     }
     for_each_piece(gpa, pages, [&](Piece const& p, Gpa) {
         states_[p.block].set(p.first, p.count, PageState::Backed);

@@ -194,6 +194,23 @@ BOTH("a block of consecutive single frames joins by itself once all are touched"
     m.let_go();
 }
 
+BOTH("frames given back follow each other, so a half that comes back joins its other half") {
+    GuestMachine m{64 * MiB};
+    Partition<TestType> p{*m.frames, sized(16 * MiB, 16 * MiB)};
+    REQUIRE(p->touch(Gpa{4 * MiB}, Access::W) == Touch::Mapped);
+    REQUIRE(p->balloon_out(Gpa{6 * MiB}, 1).ok()); // so that the pool keeps no frame of the next
+    REQUIRE(p->give_back(Gpa{6 * MiB}, 1).ok());
+    REQUIRE(p->balloon_out(Gpa{4 * MiB + 256 * kPage}, 256).ok());
+    REQUIRE(p->give_back(Gpa{4 * MiB + 256 * kPage}, 256).ok());
+    for (u64 i = 256; i < 512; ++i) {
+        CHECK(p->mapped_small_pages() == i);
+        REQUIRE(p->touch(Gpa{4 * MiB + i * kPage}, Access::W) == Touch::Mapped);
+    }
+    CHECK(p->mapped_large_pages() == 512);
+    CHECK(p->counters().compactions == 0);
+    CHECK_MEMORY(m, p.memory);
+}
+
 BOTH("a balloon of what is not there changes nothing") {
     GuestMachine m{256 * MiB};
     Partition<TestType> p{*m.frames, sized(64 * MiB, 128 * MiB)};
