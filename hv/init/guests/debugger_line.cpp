@@ -7,6 +7,9 @@ constexpr u32 kBaud = 115200;
 /// 16 bytes, the receiver's FIFO, take 1.39 ms: looked at every millisecond it does not overrun.
 constexpr u64 kPollUs = 1000;
 constexpr u64 kBusyUs = 700;
+/// While bytes come. Some receivers have no FIFO behind them (Bochs's, of a socket): a byte a look, 87 µs
+/// apart.
+constexpr u64 kComingUs = 100;
 constexpr usize kBytesPerPoll = 512;
 } // namespace
 
@@ -27,6 +30,7 @@ void DebuggerLine::start(partition::PartitionSet& set, std::span<Scheduler* cons
     u64 const ticks_per_us = host_.tsc_hz() / 1'000'000;
     poll_ticks_ = kPollUs * ticks_per_us;
     busy_ticks_ = kBusyUs * ticks_per_us;
+    coming_ticks_ = kComingUs * ticks_per_us;
     job_ = jobs_.add(job, this, poll_ticks_, host_.now_tsc());
 }
 
@@ -61,6 +65,6 @@ u64 DebuggerLine::serve() {
         }
         session.sent(sent);
     }
-    return session.pending().empty() ? 0 : busy_ticks_;
+    return count != 0 ? coming_ticks_ : session.pending().empty() ? 0 : busy_ticks_;
 }
 } // namespace hv::init

@@ -47,7 +47,7 @@ class DebuggerLine {
     std::optional<PartitionTarget> target_;
     std::optional<gdb::Session> session_;
     unsigned job_ = 0;
-    u64 poll_ticks_ = 0, busy_ticks_ = 0;
+    u64 poll_ticks_ = 0, busy_ticks_ = 0, coming_ticks_ = 0;
 };
 
 /// The port address behind "com2" … "com4".
