@@ -190,6 +190,11 @@ StepPlan plan_step(CpuView& cpu, GuestAccess& memory, SystemView& system, StepSt
     return code.ok() ? planner.instruction(code.value()) : native();
 }
 
+StepPlan plan_step(CpuView& cpu, GuestAccess& memory, SystemView& system, StepStart const& start,
+                   decode::Code const& code) {
+    return Planner{cpu, memory, system, start}.instruction(code);
+}
+
 void finish_step(CpuView& cpu, GuestAccess& memory, StepPlan const& plan) {
     if (plan.kind != Kind::Fix) {
         return;

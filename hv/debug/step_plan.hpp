@@ -85,6 +85,8 @@ struct StepPlan {
 /// emulates it ends the step. Does not allocate. About 100 instructions more than the fetch for ordinary
 /// ones.
 StepPlan plan_step(CpuView&, GuestAccess&, SystemView&, StepStart const&);
+/// The same with the instruction at RIP at hand, and no event waiting.
+StepPlan plan_step(CpuView&, GuestAccess&, SystemView&, StepStart const&, decode::Code const&);
 
 struct EmulatedStep {
     /// For VirtVcpu::advance(); 0: RIP has been set.

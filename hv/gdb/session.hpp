@@ -84,6 +84,7 @@ class Session {
     void look_for_stops();
     void stopped(u32 index, Stop const& stop);
     void report(u32 index, Stop const& stop);
+    Stop::Registers stop_registers();
     void report_end(u32 index);
     void hint(u32 bits);
     void put_thread(u32 index, u32 vp);

@@ -125,6 +125,7 @@ void Session::stopped(u32 index, Stop const& stop) {
     if (stays || (!first && !comes_again)) {
         kept_ |= bit(index);
         inferiors_[index].kept = stop;
+        inferiors_[index].kept.registers = {}; // gdb may change them before it is told
     } else if (first) {
         kept_ &= ~bit(index);
     }
@@ -147,6 +148,16 @@ void Session::put_thread(u32 index, u32 vp) {
     out_.number(u64{vp} + 1);
 }
 
+Stop::Registers Session::stop_registers() {
+    return {.filled = true,
+            .code_bits = target_.code_bits(current_, vp_),
+            .rip = read_u64(RegisterId::Rip),
+            .rsp = read_u64(RegisterId::Rsp),
+            .rbp = read_u64(RegisterId::Rbp),
+            .cs_base = read_u64(RegisterId::CsBase),
+            .ss_base = read_u64(RegisterId::SsBase)};
+}
+
 /// The stop reply. Source: GDB manual, "Stop Reply Packets".
 void Session::report(u32 index, Stop const& stop) {
     Owed const owed = owed_;
@@ -156,8 +167,12 @@ void Session::report(u32 index, Stop const& stop) {
     if (owed == Owed::Reset) return reset_done(stop.reason == Reason::Ended);
     if (stop.reason == Reason::Ended) return report_end(index);
 
-    u32 const bits = target_.code_bits(index, stop.vp);
-    u64 const rip = to_linear(RegisterId::Rip, read_u64(RegisterId::Rip), bits);
+    Stop::Registers const regs = stop.registers.filled ? stop.registers : stop_registers();
+    u32 const bits = regs.code_bits;
+    u64 const rip = bits == 64 ? regs.rip : static_cast<u32>(regs.rip + regs.cs_base);
+    // In 16-bit code the rest of ESP may be anything.
+    u64 const rsp =
+        bits == 64 ? regs.rsp : static_cast<u32>((bits == 16 ? regs.rsp & 0xffff : regs.rsp) + regs.ss_base);
     Inferior& inferior = inferiors_[index];
     // gdb resumes silently from a breakpoint at an address it cannot express.
     bool const fits = inferior.layout.arch == Arch::X64 || (bits != 64 && rip >> 32 == 0);
@@ -192,8 +207,8 @@ void Session::report(u32 index, Stop const& stop) {
     out_.put(';');
     bool const wide = inferior.layout.arch == Arch::X64;
     u32 const bytes = inferior.layout.word_bytes();
-    out_.tagged(wide ? 6 : 5, read_u64(RegisterId::Rbp), bytes);
-    out_.tagged(wide ? 7 : 4, to_linear(RegisterId::Rsp, read_u64(RegisterId::Rsp), bits), bytes);
+    out_.tagged(wide ? 6 : 5, regs.rbp, bytes);
+    out_.tagged(wide ? 7 : 4, rsp, bytes);
     out_.tagged(wide ? 16 : 8, rip, bytes);
     out_.end();
 }

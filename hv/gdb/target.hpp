@@ -118,6 +118,14 @@ struct Stop {
     u32 vp = 0;
     u64 address = 0;
     bool software = false;
+
+    /// What every stop reply tells along, so that nothing more has to be asked for it. Not filled: the
+    /// session asks.
+    struct Registers {
+        bool filled = false;
+        u32 code_bits = 64;
+        u64 rip = 0, rsp = 0, rbp = 0, cs_base = 0, ss_base = 0;
+    } registers{};
 };
 
 /// An execution point or watchpoint.

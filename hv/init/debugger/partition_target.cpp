@@ -36,6 +36,19 @@ ResumeOrder order_of(gdb::Resume const& how) {
     return {.kind = ResumeOrder::Kind::StepRange, .range_first = how.range_first, .range_end = how.range_end};
 }
 
+void fill(gdb::Stop::Registers& registers, VirtVcpu& hw) {
+    VcpuView view{hw};
+    registers = {.filled = true,
+                 .code_bits = code_mode(view).code_bits,
+                 .rip = hw.read(Reg::Rip),
+                 .rsp = hw.read(Reg::Rsp),
+                 .rbp = hw.read(Reg::Rbp)};
+    if (registers.code_bits != 64) {
+        registers.cs_base = hw.read(Seg::Cs).base;
+        registers.ss_base = hw.read(Seg::Ss).base;
+    }
+}
+
 debug::PointSpec spec_of(gdb::PointSpec const& wanted) {
     using Kind = gdb::PointSpec::Kind;
     debug::PointSpec spec{.software = wanted.kind == Kind::SoftwareBreak, .address = wanted.address};
@@ -109,7 +122,7 @@ bool PartitionTarget::take_stop(u32 index, gdb::Stop& stop) {
     }
     __atomic_fetch_and(&stopped_, ~bit, __ATOMIC_ACQ_REL);
     bool taken = false;
-    on_cpu(index, [&](Partition& p, Cpu&) {
+    on_cpu(index, [&](Partition& p, Cpu& cpu) {
         StopEvent event;
         if (p.debug_take_end()) {
             stop = {.reason = gdb::Stop::Reason::Ended};
@@ -120,6 +133,8 @@ bool PartitionTarget::take_stop(u32 index, gdb::Stop& stop) {
                     .address = event.address,
                     .software = event.software};
             taken = true;
+            p.debug_load(cpu);
+            fill(stop.registers, p.guest()->vp().hardware());
         }
     });
     if (taken && stop.reason == gdb::Stop::Reason::Stepped && step_since_tsc_ != 0) {

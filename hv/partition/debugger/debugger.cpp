@@ -11,6 +11,7 @@ using debug::PointKind;
 
 void Debugger::attach(Guest& guest, bool has_crashed) {
     guest_ = &guest;
+    code_.forget();
     attached_ = true;
     crashed_ = has_crashed;
     guest.vp().on_debug_registers(debug_registers_changed, this);
@@ -50,6 +51,7 @@ void Debugger::rebooted(Guest& guest, bool stop_there) {
     guest_ = &guest;
     guest.vp().on_debug_registers(debug_registers_changed, this);
     guards_.forget();
+    code_.forget();
     placed_ = false;
     armed_ = Armed::Unknown;
     past_point_ = shadow_ = crashed_ = false;
@@ -64,6 +66,7 @@ void Debugger::guest_ends() {
     mode_ = Mode::Continue;
     guest_ = nullptr;
     guards_.forget();
+    code_.forget();
     points_.clear();
 }
 

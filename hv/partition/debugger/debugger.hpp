@@ -12,6 +12,7 @@
 #include "hv/core/host_services.hpp"
 #include "hv/debug/placement.hpp"
 #include "hv/debug/step_plan.hpp"
+#include "hv/partition/debugger/code_window.hpp"
 #include "hv/partition/debugger/debugger_host.hpp"
 #include "hv/partition/debugger/page_guards.hpp"
 #include "hv/partition/debugger/stop_event.hpp"
@@ -126,6 +127,7 @@ class Debugger {
     debug::Placement placement_;
     debug::Placement for_step_; ///< without the debugger's execution points
     PageGuards guards_;
+    CodeWindow code_;
     Counters counters_;
 };
 } // namespace hv::partition

@@ -121,10 +121,14 @@ StepPlan Debugger::plan_step() {
     VirtVcpu& hw = guest_->vp().hardware();
     VcpuView view{hw};
     debug::VcpuSystemView system{hw};
-    return debug::plan_step(view, guest_->memory(), system,
-                            {.steps_exactly = hw.steps_exactly(),
-                             .breakpoints_ignore_cs_base = hw.breakpoints_ignore_cs_base(),
-                             .waiting = hw.waiting_event()});
+    debug::StepStart const start{.steps_exactly = hw.steps_exactly(),
+                                 .breakpoints_ignore_cs_base = hw.breakpoints_ignore_cs_base(),
+                                 .waiting = hw.waiting_event()};
+    decode::Code code;
+    if (!start.waiting && code_.fetch(hw, guest_->memory(), code)) {
+        return debug::plan_step(view, guest_->memory(), system, start, code);
+    }
+    return debug::plan_step(view, guest_->memory(), system, start);
 }
 
 void Debugger::step_natively(Cpu& cpu, StepPlan const& plan, bool mind_timers) {

@@ -30,7 +30,9 @@ struct QuickTarget final : Target {
     void interrupt(u32) override {}
     void resume(u32, u32, Resume const&) override { stepped = true; }
     bool take_stop(u32, Stop& stop) override {
+        u64 const value = 0xffff'ffff'8123'4567;
         stop.reason = Stop::Reason::Stepped;
+        stop.registers = {.filled = true, .rip = value, .rsp = value, .rbp = value};
         return std::exchange(stepped, false);
     }
     bool read_register(u32, u32, RegisterId, std::span<u8> to) override {
