@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C library's and the compiler's functions that libstdc++'s headers and our code call, for the
+// The C library's and the compiler's functions that libfdt, libstdc++'s headers and our code call, for the
 // freestanding world.
 #ifdef HV_FREESTANDING
+#include "hv/base/assert.hpp"
 #include "hv/base/wide.hpp"
 
 extern "C" {
@@ -21,6 +22,9 @@ int __popcountdi2(hv::u64 value) {
         ++count;
     }
     return count;
+}
+[[noreturn]] void __stack_chk_fail() {
+    hv::panic("a library function overran its stack");
 }
 }
 #endif

@@ -1,46 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hv/partition/device_tree.hpp"
+#include <libfdt.h>
 
 namespace hv::partition {
-namespace {
-constexpr u32 kMagic = 0xd00d'feed;
-constexpr u32 kVersion = 17;
-constexpr usize kHeaderBytes = 40;
-enum Token : u32 { kBeginNode = 1, kEndNode = 2, kProperty = 3, kNop = 4, kEnd = 9 };
-
-/// The part [offset, offset + bytes) of @p whole; empty if it does not lie inside.
-std::span<u8 const> part(std::span<u8 const> whole, u64 offset, u64 bytes) {
-    return offset <= whole.size() && bytes <= whole.size() - offset ? whole.subspan(offset, bytes)
-                                                                    : std::span<u8 const>{};
-}
-u32 number_at(std::span<u8 const> block, u64 at) {
-    std::span<u8 const> const bytes = part(block, at, 4);
-    return bytes.empty() ? 0 : big_endian(bytes.first<4>());
-}
-/// The NUL-terminated text at @p at.
-bool text_at(std::span<u8 const> block, u64 at, std::string_view& out) {
-    if (at >= block.size()) {
-        return false;
-    }
-    std::string_view const rest{reinterpret_cast<char const*>(block.data() + at), block.size() - at};
-    out = rest.substr(0, rest.find('\0'));
-    return out.size() != rest.size();
-}
-constexpr u64 aligned(u64 at) {
-    return (at + 3) & ~3ull;
-}
-} // namespace
-
-DeviceTree::DeviceTree(std::span<u8 const> blob) {
-    // struct fdt_header: magic, totalsize, off_dt_struct, off_dt_strings, off_mem_rsvmap, version,
-    // last_comp_version, boot_cpuid_phys, size_dt_strings, size_dt_struct.
-    std::span<u8 const> const whole = part(blob, 0, number_at(blob, 4));
-    if (whole.size() < kHeaderBytes || number_at(whole, 0) != kMagic || number_at(whole, 20) < kVersion ||
-        number_at(whole, 24) > kVersion) {
+DeviceTree::DeviceTree(std::span<u8 const> blob) : blob_{blob.data()} {
+    constexpr u32 kVersion = 17;
+    if (blob.size() < sizeof(fdt_header) || fdt_check_header(blob_) != 0 || fdt_version(blob_) < kVersion ||
+        fdt_totalsize(blob_) > blob.size()) {
         return;
     }
-    structure_ = part(whole, number_at(whole, 8), number_at(whole, 36));
-    strings_ = part(whole, number_at(whole, 12), number_at(whole, 32));
+    strings_ = {reinterpret_cast<char const*>(blob.data()) + fdt_off_dt_strings(blob_),
+                fdt_size_dt_strings(blob_)};
     item_ = read();
     if (item_ != Item::Begin || !name_.empty()) {
         item_ = Item::Damaged;
@@ -62,32 +32,42 @@ void DeviceTree::advance() {
 }
 
 DeviceTree::Item DeviceTree::read() {
-    u32 token;
+    int at;
+    u32 tag;
     do {
-        token = number_at(structure_, at_);
-        at_ += 4;
-    } while (token == kNop);
-    switch (token) {
-    case kBeginNode:
-        if ((depth_ == 0 && rooted_) || !text_at(structure_, at_, name_)) {
+        at = next_;
+        tag = fdt_next_tag(blob_, at, &next_); // has found room for all of the item
+    } while (tag == FDT_NOP && next_ >= 0);
+    if (next_ < 0) {
+        return Item::Damaged;
+    }
+    void const* const item = fdt_offset_ptr(blob_, at, sizeof(fdt_node_header));
+    switch (tag) {
+    case FDT_BEGIN_NODE:
+        if (depth_ == 0 && rooted_) {
             return Item::Damaged; // one root
         }
-        at_ = aligned(at_ + name_.size() + 1);
+        name_ = static_cast<struct fdt_node_header const*>(item)->name;
         rooted_ = true;
         ++depth_;
         return Item::Begin;
-    case kProperty: {
-        u32 const bytes = number_at(structure_, at_);
-        data_ = part(structure_, at_ + 8, bytes);
-        if (depth_ == 0 || data_.size() != bytes || at_ + 8 > structure_.size() ||
-            !text_at(strings_, number_at(structure_, at_ + 4), name_)) {
+    case FDT_PROP: {
+        auto const* const property = static_cast<struct fdt_property const*>(item);
+        u32 const bytes = fdt32_ld(&property->len), name = fdt32_ld(&property->nameoff);
+        std::string_view const rest = name < strings_.size() ? strings_.substr(name) : std::string_view{};
+        usize const end = rest.find('\0');
+        // Debian 12's libfdt adds the length without looking whether that overflows.
+        bool const fits = bytes <= fdt_size_dt_struct(blob_) &&
+                          fdt_offset_ptr(blob_, at, sizeof(struct fdt_property) + bytes) != nullptr;
+        if (depth_ == 0 || !fits || end == rest.npos) {
             return Item::Damaged;
         }
-        at_ = aligned(at_ + 8 + bytes);
+        name_ = rest.substr(0, end);
+        data_ = {reinterpret_cast<u8 const*>(property->data), bytes};
         return Item::Property;
     }
-    case kEndNode: return depth_-- == 0 ? Item::Damaged : Item::End;
-    case kEnd: return depth_ == 0 ? Item::Finished : Item::Damaged;
+    case FDT_END_NODE: return depth_-- == 0 ? Item::Damaged : Item::End;
+    case FDT_END: return depth_ == 0 ? Item::Finished : Item::Damaged;
     default: return Item::Damaged;
     }
 }

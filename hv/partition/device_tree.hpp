@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A flattened device tree read in place, item by item, in the order of the blob: a node's properties, then
-// its children. Source: Devicetree Specification 0.4, "Flattened Devicetree (DTB) Format".
+// A flattened device tree read in place with libfdt, item by item, in the order of the blob: a node's
+// properties, then its children. Source: Devicetree Specification 0.4, "Flattened Devicetree (DTB) Format".
 #pragma once
 #include "hv/base/types.hpp"
 #include <span>
@@ -17,8 +17,9 @@ class DeviceTree {
         Damaged, ///< not a device tree of version 17, or torn; no further item comes
     };
 
-    /// Stands on the first item, which is the root's Begin, or Damaged. Every offset is checked; @p blob
-    /// outlives the reader, and so do the names and data that it returns.
+    /// Stands on the first item, which is the root's Begin, or Damaged. The whole blob is checked; it
+    /// outlives the reader, and so do the names and data that it returns. libfdt is compiled with SSE and a
+    /// stack protector: only before any guest has run, and with FS at a readable canary.
     explicit DeviceTree(std::span<u8 const> blob);
     /// Whether the items from here on end with Finished.
     bool whole() const;
@@ -31,8 +32,9 @@ class DeviceTree {
   private:
     Item read();
 
-    std::span<u8 const> structure_, strings_;
-    u64 at_ = 0; ///< in the structure block
+    void const* blob_;
+    std::string_view strings_; ///< the block of property names
+    int next_ = 0;             ///< offset of the next item in the structure block, as libfdt counts
     u32 depth_ = 0;
     bool rooted_ = false;
     Item item_ = Item::Damaged;

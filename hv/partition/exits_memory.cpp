@@ -41,7 +41,12 @@ void VirtualProcessor::on_nested_fault(Exit const& exit) {
 [[gnu::noinline]] void VirtualProcessor::on_unbacked_page(NestedFaultExit const& fault, mm::Touch touch) {
     switch (touch) {
     case mm::Touch::Mapped: return;
-    case mm::Touch::Guarded: guard_fault_ = fault; return;
+    case mm::Touch::Guarded:
+        if (guest_.memory().denies(fault.gpa,
+                                   fault.access)) { // else the processor had an older translation in mind
+            guard_fault_ = fault;
+        }
+        return;
     case mm::Touch::Ballooned:
     case mm::Touch::SmartPaged:
         // The guest gave this page away and knows it. #GP is a fault that its own guarded accesses survive;

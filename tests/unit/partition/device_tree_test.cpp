@@ -34,10 +34,12 @@ struct Tree {
     std::vector<u8> blob() const {
         Tree header;
         u32 const bytes = static_cast<u32>(structure.size()), names = static_cast<u32>(strings.size());
+        // 40 bytes of header, an empty list of reserved memory (two 64-bit zeros), structure, strings
         for (u32 v :
-             {0xd00d'feedu, 40 + bytes + names, 40u, 40 + bytes, 0u, version, 16u, 0u, names, bytes}) {
+             {0xd00d'feedu, 56 + bytes + names, 56u, 56 + bytes, 40u, version, 16u, 0u, names, bytes}) {
             header.word(v);
         }
+        header.word(0).word(0).word(0).word(0);
         std::vector<u8> all = header.structure;
         all.insert(all.end(), structure.begin(), structure.end());
         all.insert(all.end(), strings.begin(), strings.end());
