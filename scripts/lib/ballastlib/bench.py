@@ -15,10 +15,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import apt, beds, build, cases, image, initramfs, setup
+from . import apt, beds, build, cases, debuggee, image, initramfs, setup
+from .gdb import Gdb
 from .machine import Expired, Machine
 from .paths import GUEST_KERNEL, ROOT, RUNS, preset_dir, show
 from .say import Failure, note, run, step
+from .serial_line import SerialLine
 
 _RESULT = re.compile(r"bench ([a-z-]+) (\d+)\s*$")
 _BEDS = ("qemu", "bochs")
@@ -40,6 +42,7 @@ BENCHMARKS = [
     Benchmark("fresh-touch", "first touch of a 4 KiB page, zeroing included", {}),
     Benchmark("second-touch", "the same page again: what the touch itself costs", {}),
 ]
+_STEPS = 100
 _MOVES_MIB = 512  # startup memory of the guest whose memory is moved; it may have twice as much
 # Ours alone. KVM leaves ballooning to its VMM, and its size and bookkeeping are Linux's.
 OURS_ALONE = [
@@ -47,6 +50,8 @@ OURS_ALONE = [
     Benchmark("give-back-2m", "host work per 2 MiB given back", {"qemu": 2000, "bochs": 2000}),
     Benchmark("partition-kib", "KiB of host memory beside a partition's own",
               {bed: 512 + _MOVES_MIB * 2 * 1024 // 400 for bed in _BEDS}),
+    Benchmark("step", "a debugger's single step, from its request to the stop, the line's time apart", {bed: 3000 for bed in _BEDS}),
+    Benchmark("false-condition", "a breakpoint whose condition does not hold", {bed: 1500 for bed in _BEDS}),
     Benchmark("text-kib", "KiB of the hypervisor's text, the decoder library's apart", {bed: 256 for bed in _BEDS}),
 ]
 
@@ -106,6 +111,42 @@ def boot_ours(bed, folder, timeout_s):
 _COUNTER = re.compile(r"^ballast:   (\S.*?)\s+(\d+)$")
 
 
+def _counters(lines):
+    """The counters in the lines of a `show`: {name: number}."""
+    return {match.group(1): int(match.group(2)) for match in map(_COUNTER.match, lines) if match}
+
+
+def _means(counters, *figures):
+    """{name: ticks / events * scale} of those (name, ticks' counter, events' counter, scale) that were counted."""
+    return {name: counters[ticks] * scale / counters[events] for name, ticks, events, scale in figures
+            if counters.get(events) and ticks in counters}
+
+
+def debug_ours(bed, folder, timeout_s):
+    """What a debugger costs: gdb steps through a loop, and has a breakpoint in it whose condition never holds."""
+    dts = folder / "debug.dts"
+    dts.write_text(cases.config(cases.partition("bench", "guest:debug/kernel64", startup_mib=32, debug_wait=True), debugger="com3"))
+    disk = folder / "debug.img"
+    image.build_disk(dts, disk)
+    hardware = beds.Hardware(bed=bed, memory_mib=512)
+    line = SerialLine(3)
+    elf = debuggee.Elf("debug/kernel64")
+    with Machine(hardware, disk, timeout_s=timeout_s, log=RUNS / f"bench-debug-ours-{bed}.log", debugger=line) as machine:
+        machine.expect(r"^ballast: partition bench: started", stop=r"^ballast: .*(loader: error|panic)")
+        with Gdb(line.port, elf.path) as gdb:
+            gdb.connect()
+            scenarios = debuggee.Scenarios(gdb, elf).to_main()
+            with scenarios.point("break work if i == 123456789"):
+                scenarios.run("kHotLoop")
+            gdb("delete")
+            for _ in range(_STEPS // 10):
+                gdb.resume("stepi 10")
+            gdb("detach")
+        lines = machine.command_lines("show bench", r"synthetic MSR|synthetic timer")
+    return _instructions(_means(_counters(lines), ("step", "debug step ticks", "debug steps", 1),
+                                ("false-condition", "debug condition ticks", "debug false conditions", 1)), hardware)
+
+
 def memory_ours(bed, folder, timeout_s):
     """What it costs the host to balloon 2 MiB and to give them back, and what a partition takes beside its guest's memory: a stock
     guest idles, so that memory is taken from it, and then needs it again."""
@@ -119,15 +160,11 @@ def memory_ours(bed, folder, timeout_s):
     with Machine(hardware, disk, timeout_s=timeout_s, log=RUNS / f"bench-memory-ours-{bed}.log") as machine:
         machine.expect(r"memload: phase 3/3: 32 MiB", stop=r"partitions ended|^ballast: .*(error|panic)")
         lines = machine.command_lines("show web", r"synthetic MSR|synthetic timer")
-    counters = dict(match.groups() for match in map(_COUNTER.match, lines) if match)
-    found = {}
-    for name, ticks, pages in (("balloon-2m", "ticks spent ballooning", "pages ballooned"),
-                               ("give-back-2m", "ticks spent giving back", "pages given back")):
-        if int(counters.get(pages, 0)) and ticks in counters:
-            found[name] = int(counters[ticks]) * 512 / int(counters[pages])
-    found = _instructions(found, hardware)
+    counters = _counters(lines)
+    found = _instructions(_means(counters, ("balloon-2m", "ticks spent ballooning", "pages ballooned", 512),
+                                 ("give-back-2m", "ticks spent giving back", "pages given back", 512)), hardware)
     if "host pages beside its memory" in counters:
-        found["partition-kib"] = int(counters["host pages beside its memory"]) * 4
+        found["partition-kib"] = counters["host pages beside its memory"] * 4
     return found
 
 
@@ -241,6 +278,7 @@ _RUNS = (  # side, what is measured, function, takes a stock guest and its time
     ("ours", "Ballast's exits", ours, False),
     ("ours", "a boot under Ballast", boot_ours, True),
     ("ours", "memory moved by Ballast", memory_ours, True),
+    ("ours", "Ballast's debugger", debug_ours, False),
     ("kvm", "KVM's exits", kvm, False),
     ("bare", "a boot without a hypervisor", boot_bare, True),
 )
@@ -281,7 +319,7 @@ def entry(arguments):
     parser.add_argument("--quick", action="store_true", help="leave out the runs with a stock guest, which take longest")
     parser.add_argument("--timeout", type=float, default=300, metavar="S", help="wall-clock limit of each run (300)")
     options = parser.parse_args(arguments)
-    build.build("gcc", ("hv.elf", "boot_efi", "bench-guest", "kvmbench", "memload", "portio"))
+    build.build("gcc", ("hv.elf", "boot_efi", "bench-guest", "kvmbench", "memload", "portio", "debug_guests"))
     RUNS.mkdir(parents=True, exist_ok=True)
     complete = True
     for bed in [options.bed] if options.bed else _BEDS:

@@ -140,6 +140,11 @@ class Gdb:
             text = _CSTRING.search(line)
             if text:
                 self._text += _unescape(text.group(1))
+        elif line.startswith("=thread-group-exited"):  # gdb says no more of it for a command that was typed
+            fields = parse_results(line[len("=thread-group-exited"):])
+            self._stops.append(Stop("exited", None, None, None, None, fields, ""))
+        elif line.startswith("*stopped,reason=\"exited"):
+            pass
         elif line.startswith("*stopped"):
             fields = parse_results(line[len("*stopped"):])
             frame = fields.get("frame", {})

@@ -298,7 +298,7 @@ NOT_INLINED bool halt_until_told() {
 
 /// Hyper-V TLFS, "Guest Crash Enlightenment": P0 to P4, then the control register.
 NOT_INLINED void panic(bool with_text) {
-    static char const kText[] = "debuggee: a panic\nfor the debugger";
+    static char const kText[] = "debuggee: the kernel has died\nfor a test";
     __builtin_memcpy(panic_text, kText, sizeof kText);
     u64 const values[2][5] = {{0xbad, 0x8100, reinterpret_cast<uptr>(panic), 0x1234, 0x5678},
                               {0, 0, 0, physical(panic_text), sizeof kText - 1}};

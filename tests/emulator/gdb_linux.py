@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's unmodified kernel under gdb: the session of the README's page, and a minute at a breakpoint that Linux does not notice."""
+import re
+import time
+from itertools import zip_longest
+
+from ballastlib import setup
+from ballastlib.cases import Case, ask, config, debug, expect, partition, stock
+from ballastlib.debuggee import check, contains, same
+from ballastlib.paths import ROOT, RUNS
+
+_UP = r"^\[web\] ballast-guest: up"
+_COUNT = re.compile(r"\[good\] steady (\d+)$")
+
+
+def _symbols():
+    setup.setup("symbols")
+    return None if setup.guest_kernel_symbols() else "the stock kernel's symbols are not to be had; scripts/setup symbols says why"
+
+
+def _masked(text):
+    """A transcript without what changes from kernel to kernel and from run to run: addresses, numbers."""
+    text = re.sub(r"127\.0\.0\.1:\d+", ":1234", text)
+    text = re.sub(r"0x[0-9a-f]+", "0x…", text)
+    return [re.sub(r"\d+", "N", line).rstrip() for line in text.splitlines() if line.strip()]
+
+
+def _readme():
+    """The session in the README's page."""
+    page = (ROOT / "README.md").read_text().partition("is this very session:")[2]
+    return "\n".join(line[4:] for line in page.partition("\n- ")[0].splitlines())
+
+
+def _session(machine, gdb):
+    """What the README shows, in its order; then what would make that too long."""
+    gdb.connect()
+    gdb("break start_kernel")
+    stop = gdb.resume("continue", 240)
+    contains("continue", stop.text, "Breakpoint 1, start_kernel () at init/main.c:")
+    contains("backtrace", gdb("backtrace"), "#0  start_kernel", "secondary_startup_64")
+    contains("print", gdb("print boot_command_line"), "console=ttyS0", "nokaslr")
+    line = int(stop.fields["frame"]["line"])
+    stop = gdb.resume("next")
+    check(int(stop.fields["frame"]["line"]) > line, f"next: from line {line} to {stop.fields['frame']}")
+    check(gdb.resume("step").reason == "end-stepping-range", "step")
+    gdb("tbreak setup_arch")
+    contains("tbreak setup_arch", gdb.resume().text, "setup_arch (cmdline_p=")
+    contains("finish", gdb.resume("finish", 240).text, "start_kernel () at init/main.c:")
+    gdb("tbreak run_init_process")
+    stop = gdb.resume("continue", 400)
+    contains("run_init_process", stop.text, "run_init_process (init_filename=", "/init")
+    gdb.start("continue")
+    machine.expect(_UP, 240)
+    (RUNS / f"{machine.hardware.bed}.linux-session.txt").write_text(gdb.transcript)
+    wrong = [pair for pair in zip_longest(_masked(gdb.transcript), _masked(_readme())) if pair[0] != pair[1]]
+    check(not wrong, f'the README shows "{wrong[0][1]}" where gdb says "{wrong[0][0]}"' if wrong else shown)
+    # The running kernel.
+    stop = gdb.interrupt(60)
+    same("signal", stop.signal, "SIGINT")
+    gdb("delete")
+    if gdb.value("$cs") & 3 == 0 and gdb.value("$gs_base") >> 63:
+        contains("the current task", gdb("print ((struct task_struct *)*(unsigned long *)($gs_base + (unsigned long)&current_task))->comm"), '"')
+    before = gdb.value("jiffies")
+    # Ftrace, jump labels and static calls patch the text that breakpoints are in; hot functions with conditions for the hypervisor.
+    gdb("break vfs_read if $rdx == 12345678")
+    gdb("break __schedule if $rdi == 77")
+    gdb("tbreak do_exit")
+    contains("do_exit", gdb.resume("continue", 120).text, "do_exit (code=")
+    check(gdb.value("jiffies") > before, "jiffies stand still while it runs")
+    contains("its caller", gdb("backtrace 3"), "do_group_exit")
+    check("no such command" not in gdb("monitor kaslr"), "monitor kaslr")
+    gdb("delete")
+    gdb("detach")
+
+
+def _minute(machine, gdb):
+    """The neighbour lives through more than a minute, then the kernel goes on and complains of nothing."""
+    gdb.connect()
+    if "process 1" not in gdb("info inferiors"):
+        gdb("attach 1")
+    counted = [int(match.group(1)) for match in (_COUNT.search(line.text) for line in machine.lines) if match]
+    machine.skip_read()
+    machine.expect(rf"^\[good\] steady {counted[-1] + 62}$", 300)
+    gdb("detach")
+    time.sleep(2)
+    counted = [int(match.group(1)) for match in (_COUNT.search(line.text) for line in machine.lines) if match]
+    machine.expect(rf"^\[good\] steady {counted[-1] + 10}$", 200)
+
+
+_COMPLAINTS = (r"soft lockup", r"rcu.*stall", r"hung task", r"clocksource.*unstable", r"Call Trace", r"WARNING:", r"BUG:")
+
+CASES = [
+    Case("session", config(stock(words="nokaslr ballast.job=idle ballast.phases=0:600 ballast.no-drivers", debug_wait=True), debugger="com3"),
+         [expect(r"^ballast: partition web: started", 60), debug(_session, setup.guest_kernel_symbols, timeout_s=90),
+          ask("stop web off", r"all partitions ended", 60)],
+         debugger=True, prepare=_symbols, forbid=_COMPLAINTS, timeout_s=600),
+    Case("minute", config(stock(words="ballast.job=idle ballast.phases=0:600 ballast.fast-reports ballast.dmesg", minimum_mib=256),
+                          partition("good", "guest:steady", startup_mib=16), debugger="com3"),
+         [expect(_UP, 200), expect(r"^\[good\] steady", 30), debug(_minute), ask("list", r"\| web +\| running"),
+          ask("show web", r"heartbeat OK", 60), ask("stop good off", r"turned off|ended", 30), ask("stop web", r"all partitions ended", 120)],
+         debugger=True, forbid=(*_COMPLAINTS, "FAIL", "CORRUPT"), timeout_s=600),
+]
