@@ -78,18 +78,23 @@ void look_at(PartitionView const& v, PartitionMemory& m, Sums& sums) {
     // Whoever is below its demand is helped at once, and who has begun to grow goes on until it has all.
     m.tolerance = v.assigned < v.demand || m.settling != 0 ? kGrain : short_of(m.wanted);
     u64 const surplus = above(v.assigned, m.wanted);
-    m.surplus_ticks = surplus > 2 * short_of(m.wanted) ? m.surplus_ticks + 1 : 0;
+    if (surplus <= 2 * short_of(m.wanted)) {
+        m.surplus_ticks = 0;
+    } else {
+        ++m.surplus_ticks;
+    }
     u64 const reach = min(v.maximum, v.assigned + v.ballooned + v.hot_addable);
     m.goal = min(m.wanted, reach);
     m.least = min(v.minimum, m.goal);
-    m.entitled = max(m.goal, v.assigned);
-    if (m.entitled - v.assigned > m.tolerance) {
+    u64 const lacks = above(m.goal, v.assigned);
+    m.entitled = v.assigned + lacks;
+    if (lacks > m.tolerance) {
         // A little more, because a larger guest wants more: Linux keeps 1/8 to 1/32 of its memory free.
         m.entitled = min(m.goal + (m.wanted >> kMarginShift), reach);
         sums.hunger += m.entitled - v.assigned;
     }
     sums.surplus += surplus;
-    if (v.at_floor || m.floor_wait != 0) {
+    if ((m.floor_wait | v.at_floor) != 0) {
         m.can_give = look_at_floor(v, m);
         if (!m.can_give) {
             // It keeps what it has, whatever the others do.
@@ -105,20 +110,22 @@ void look_at(PartitionView const& v, PartitionMemory& m, Sums& sums) {
     sums.weights += u64{v.priority} + 1;
 }
 
-Sums look(std::span<PartitionView const> views, std::span<PartitionMemory> memory) {
-    Sums sums;
+/// A function of its own: the sums then stay in memory, an addition each, and leave the registers to the
+/// rest.
+[[gnu::noinline]] void look(std::span<PartitionView const> views, std::span<PartitionMemory> memory,
+                            Sums& sums) {
     for (usize i = 0; i < views.size(); ++i) {
         PartitionView const& v = views[i];
         PartitionMemory& m = memory[i];
-        m.movable = m.can_give = movable(v);
-        if (m.movable) {
-            look_at(v, m, sums);
-        } else {
+        if (!v.reporting || !v.cooperative) {
+            m.movable = m.can_give = false;
             m.wanted = m.least = m.demand = m.goal = m.entitled = v.assigned;
             m.surplus_ticks = 0;
+            continue;
         }
+        m.movable = m.can_give = true;
+        look_at(v, m, sums);
     }
-    return sums;
 }
 
 /// The surpluses cover @p lacking: nobody's buffer is touched, and the least priority gives first.
@@ -160,7 +167,7 @@ u64 share_rest(u64 pool, u64 weights, Step to, std::span<PartitionView const> vi
                std::span<PartitionMemory> memory) {
     u64 const share = weights == 0 ? 0 : (pool << 8) / weights + 1; // rounded up: nothing should be left
     u64 offered = 0;
-    for (usize i = views.size(); i-- > 0 && pool != 0;) {
+    for (usize i = views.size(); i-- > 0;) {
         PartitionMemory& m = memory[i];
         u64 const lacks = m.*to - m.entitled;
         if (lacks != 0) {
@@ -169,6 +176,9 @@ u64 share_rest(u64 pool, u64 weights, Step to, std::span<PartitionView const> vi
             m.entitled += gets;
             offered -= gets;
             pool -= gets;
+            if (pool == 0) {
+                break;
+            }
         }
     }
     return pool;
@@ -229,16 +239,25 @@ u64 order_growth(u64 free, bool shared, std::span<PartitionView const> views,
             continue;
         }
         u64 const lacks = above(m.entitled, v.assigned);
-        bool const hungry = lacks > m.tolerance;
-        m.settling = hungry ? kSettling : m.settling >> 1;
-        // In a shortage little things are not taken from others: that would only move the shortage around.
-        hunger += hungry && (!shared || lacks > short_of(m.wanted)) ? lacks : 0;
+        if (lacks > m.tolerance) {
+            m.settling = kSettling;
+            m.can_give = false;
+            // In a shortage little things are not taken from others: that would only move the shortage
+            // around.
+            if (!shared || lacks > short_of(m.wanted)) {
+                hunger += lacks;
+            }
+            if (v.can_act) {
+                orders[i] = grow(v, lacks, shared, free);
+            } else {
+                free -= min(lacks, free); // what it is about to get is not for lower priorities
+                orders[i] = {Order::Kind::Hold, Reason::Busy, 0};
+            }
+            continue;
+        }
+        m.settling >>= 1;
         if (!v.can_act) {
-            // What it is about to get is not for lower priorities.
-            free -= hungry ? min(lacks, free) : 0;
             orders[i] = {Order::Kind::Hold, Reason::Busy, 0};
-        } else if (hungry) {
-            orders[i] = grow(v, lacks, shared, free);
         } else if (shared && above(m.goal, v.assigned) > m.tolerance) {
             orders[i] = {Order::Kind::Hold, Reason::NoFreeMemory, 0};
         } else {
@@ -255,15 +274,15 @@ u64 order_growth(u64 free, bool shared, std::span<PartitionView const> views,
 
 /// Orders for those who shrink, the least priority first: for @p needed pages that others get, and for
 /// surpluses that have idled.
-void order_shrinking(HostView const& host, u64 needed, std::span<PartitionView const> views,
-                     std::span<PartitionMemory> memory, std::span<Order> orders) {
+[[gnu::noinline]] void order_shrinking(HostView const& host, u64 needed, std::span<PartitionView const> views,
+                                       std::span<PartitionMemory> memory, std::span<Order> orders) {
     // Whole large pages are taken, so that tables stay large and frames join again; what one gives beyond its
     // part is the next ones' relief.
     s64 owed = 0;
     for (usize i = 0; i < views.size(); ++i) {
         PartitionView const& v = views[i];
         PartitionMemory& m = memory[i];
-        if (orders[i].kind != Order::Kind::Hold || !m.can_give) {
+        if (!m.can_give) {
             continue;
         }
         u64 const gives = min(above(v.assigned, m.entitled), needed);
@@ -325,7 +344,8 @@ u64 reclaimable_pages(std::span<PartitionView const> views) {
 void balance(HostView const& host, std::span<PartitionView const> views, std::span<PartitionMemory> memory,
              std::span<Order> orders) {
     HV_ASSERT(memory.size() == views.size() && orders.size() == views.size());
-    Sums const sums = look(views, memory);
+    Sums sums;
+    look(views, memory, sums);
     u64 const lacking = above(sums.hunger + host.claimed, host.free);
     bool const shared = lacking > sums.surplus;
     if (shared) {

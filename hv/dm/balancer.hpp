@@ -77,7 +77,7 @@ struct PartitionMemory {
     u64 wanted = 0;        ///< wanted_pages() at the last tick
     // Working values of a tick.
     bool movable = false;  ///< it reports and answers
-    bool can_give = false; ///< and may be asked for pages
+    bool can_give = false; ///< and may be asked for pages: does not grow, is not left alone
     u64 least = 0;         ///< the steps of a shortage: minimum,
     u64 demand = 0;        ///< demand,
     u64 goal = 0;          ///< wanted; all as far as its guest can go
