@@ -48,6 +48,9 @@ CASES = [
           ask("why web", r"balloon .*because others need what it has beyond its wanted amount"),
           ask("stop web off", r"^ballast: all partitions ended: off", 240)], timeout_s=500, memory_mib=1024),
     Case("powers-off", config(stock(words="ballast.job=poweroff")), [expect(_UP, 150)], timeout_s=240),
+    # The same kernel by the other way in: an ELF file with a PVH note, entered in 32-bit mode with a start_info.
+    Case("pvh-boot", config(stock(words="ballast.job=idle ballast.phases=0:5 ballast.dmesg", kernel="stock:vmlinux")),
+         [expect(r"^\[web\] ballast-guest: up after", 150), expect(r"^\[web\] ballast-guest: dmesg 0 lines")], timeout_s=240),
     Case("quiet-log", config(stock(words="ballast.job=idle ballast.phases=0:5 ballast.dmesg")),
          [expect(_UP, 150), expect(r"^\[web\] ballast-guest: dmesg 0 lines")], timeout_s=240),
     Case("console", config(stock(words="ballast.job=idle ballast.phases=0:600")),

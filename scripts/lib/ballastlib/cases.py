@@ -92,9 +92,9 @@ def partition(name, kernel, *, startup_mib=64, minimum_mib=None, maximum_mib=Non
                             maximum_mib=maximum_mib or startup_mib, auto_start=auto_start, **properties))
 
 
-def stock(name="web", words="ballast.job=poweroff", *, startup_mib=512, **properties):
+def stock(name="web", words="ballast.job=poweroff", *, kernel="stock:vmlinuz", startup_mib=512, **properties):
     """A partition with Debian's kernel and our initramfs."""
-    return partition(name, "stock:vmlinuz", initrd="stock:initramfs", startup_mib=startup_mib,
+    return partition(name, kernel, initrd="stock:initramfs", startup_mib=startup_mib,
                      command_line=f"console=ttyS0 quiet memhp_default_state=online {words}", **properties)
 
 

@@ -2,15 +2,16 @@
 """The disk a machine boots: GPT, one EFI system partition with the loader, the hypervisor, the configuration and the images.
 
 A configuration (.dts) names images as files of this machine, relative to itself; on the disk they become /images/N-NAME.
-Three prefixes name files that the build makes or fetches: "stock:vmlinuz" (Debian's kernel), "stock:initramfs" (ours for it)
-and "guest:NAME" (a payload of tests/guests). No root rights and no loop devices: mtools writes into the partition.
+These names stand for files that the build makes or fetches: "stock:vmlinuz" (Debian's kernel), "stock:vmlinux" (the same,
+unpacked, for PVH), "stock:initramfs" (ours for it) and "guest:NAME" (a payload of tests/guests). No root rights and no loop
+devices: mtools writes into the partition.
 """
 import os
 import re
 import tempfile
 from pathlib import Path
 
-from . import fdt, initramfs, setup
+from . import fdt, initramfs, setup, vmlinux
 from .paths import GUEST_KERNEL, preset_dir, show
 from .say import Failure, run
 
@@ -31,8 +32,10 @@ def resolve(name: str, folder: Path, preset: str) -> Path:
         return GUEST_KERNEL / "boot" / f"vmlinuz-{version}"
     if kind == "stock" and rest == "initramfs":
         return initramfs.build(preset)
+    if kind == "stock" and rest == "vmlinux":
+        return vmlinux.build(preset)
     if kind == "stock":
-        raise Failure(f'"{name}": only stock:vmlinuz and stock:initramfs exist')
+        raise Failure(f'"{name}": only stock:vmlinuz, stock:vmlinux and stock:initramfs exist')
     path = preset_dir(preset) / "tests/guests" / rest if kind == "guest" else folder / name
     if not path.is_file():
         raise Failure(f'image "{name}": {show(path)} does not exist')

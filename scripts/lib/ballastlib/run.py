@@ -15,7 +15,7 @@ from .serial_line import SerialLine
 
 _EPILOG = """\
 exit status: 0 all partitions have powered off, 1 one crashed, 2 time is up, 3 the hypervisor or the emulator stopped.
-Image paths in the configuration are files of this machine, relative to it, or stock:vmlinuz, stock:initramfs, guest:NAME.
+Image paths in the configuration are files of this machine, relative to it, or stock:vmlinuz, stock:vmlinux, stock:initramfs, guest:NAME.
 Lines typed here go to the operator's console on COM1: list, show NAME, why NAME, check, help."""
 
 
