@@ -2,34 +2,10 @@
 // Nested faults: first touch of backed memory, device pages, ballooned memory, and addresses where nothing
 // is.
 #include "hv/core/decode/mmio_emulator.hpp"
-#include "hv/partition/guest.hpp"
+#include "hv/partition/partition_mmio.hpp"
 #include "hv/partition/virtual_processor.hpp"
 
 namespace hv::partition {
-namespace {
-/// Device pages; everything else outside RAM is an open bus: ones to read, nothing to write.
-class PartitionMmio final : public MmioTarget {
-  public:
-    PartitionMmio(Guest& guest, u64& hole_touches) : guest_{guest}, hole_touches_{hole_touches} {}
-    u64 read(Gpa at, u8 size_bytes) override {
-        u64 value = ~0ull;
-        if (!guest_.read_device(at, size_bytes, value)) {
-            ++hole_touches_;
-        }
-        return value;
-    }
-    void write(Gpa at, u8 size_bytes, u64 value) override {
-        if (!guest_.write_device(at, size_bytes, value)) {
-            ++hole_touches_;
-        }
-    }
-
-  private:
-    Guest& guest_;
-    u64& hole_touches_;
-};
-} // namespace
-
 void VirtualProcessor::on_nested_fault(Exit const& exit) {
     mm::Touch const touch = guest_.memory().touch(exit.fault.gpa);
     if (touch != mm::Touch::Mapped) [[unlikely]] {

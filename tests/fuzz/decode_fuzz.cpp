@@ -127,7 +127,7 @@ extern "C" int LLVMFuzzerTestOneInput(u8 const* data, usize size) {
     REQUIRE_THAT(cpu[Reg::Rip] == copy[Reg::Rip]); // advancing is the caller's
     cpu = copy;
     u8 const sizes[] = {1, 2, 4};
-    check_emulated(decode::string_io(cpu, memory, devices,
+    check_emulated(decode::string_io(cpu, memory, devices, devices,
                                      {.port = in.get<u16>(),
                                       .size_bytes = sizes[in.below(3)],
                                       .in = in.flag(),

@@ -89,12 +89,12 @@ main:
     mov edi, 0xfee00000             ; into the local APIC's page and other holes
     mov ecx, 64
     guarded rep insb
-    mov edi, 0xa0000
+    mov edi, 0xa0000                ; an open bus swallows and reads ones, as with MOV
     mov ecx, 64
-    guarded rep insw
+    must_run rep insw
     mov esi, 0xd0000000
     mov ecx, 64
-    guarded rep outsd
+    must_run rep outsd
     std
     mov edi, kFree + 4096
     mov ecx, 4096

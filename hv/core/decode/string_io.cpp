@@ -22,8 +22,8 @@ u8 element_bytes(ZydisDecodedInstruction const& i) {
 }
 } // namespace
 
-Result<Emulated, EmulationFailure> string_io(CpuView& cpu, GuestAccess& memory, PortTarget& ports,
-                                             IoExit const& exit) {
+Result<Emulated, EmulationFailure> string_io(CpuView& cpu, GuestAccess& memory, MmioTarget& devices,
+                                             PortTarget& ports, IoExit const& exit) {
     Code const code = HV_TRY(fetch_code(cpu, memory));
     Decoded decoded;
     HV_TRY(decode_full(code, decoded));
@@ -31,7 +31,7 @@ Result<Emulated, EmulationFailure> string_io(CpuView& cpu, GuestAccess& memory, 
     if (form != (exit.in ? Form::Ins : Form::Outs) || element_bytes(decoded.instruction) != exit.size_bytes) {
         return Emulated{}; // another processor rewrote the code: let the guest execute what is there now
     }
-    MemoryBus bus{cpu, memory, nullptr};
+    MemoryBus bus{cpu, memory, &devices};
     StringLoop loop{cpu, code.mode, decoded, exit.size_bytes};
     if (form == Form::Ins) {
         loop.uses_destination();
