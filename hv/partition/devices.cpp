@@ -11,10 +11,12 @@ Devices::Devices(std::string_view name, platform::ProcessorEvents& processors, p
       lines_{take_line, this},
       com1_{platform::port::kCom1, lines_, io_apic_.pin(platform::kCom1Irq)},
       rtc_{clock, io_apic_.pin(platform::kRtcIrq)},
+      pit_{clock, io_apic_.pin(platform::kPitPin)},
       pm_{clock, power},
       chipset_{power} {
     ports_.attach(platform::port::kCom1, platform::Uart16550::kPorts, com1_, platform::PortBus::Width::Bytes);
     rtc_.attach_to(ports_);
+    pit_.attach_to(ports_);
     pm_.attach_to(ports_);
     chipset_.attach_to(ports_);
 }
@@ -29,6 +31,7 @@ void Devices::reset() {
     io_apic_.reset();
     com1_.reset();
     rtc_.reset();
+    pit_.reset();
     pm_.reset();
 }
 

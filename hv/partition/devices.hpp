@@ -6,6 +6,7 @@
 #include "hv/platform/chipset_ports.hpp"
 #include "hv/platform/interrupt_fabric.hpp"
 #include "hv/platform/io_apic.hpp"
+#include "hv/platform/pit.hpp"
 #include "hv/platform/rtc.hpp"
 #include "hv/platform/serial_sink.hpp"
 #include "hv/platform/uart16550.hpp"
@@ -32,10 +33,15 @@ class Devices {
     void tick();
     void flush_console() { lines_.flush(); }
     /// Reference time at which on_time() is due, or kNever.
-    u64 next_deadline() const { return rtc_.next_deadline(); }
+    u64 next_deadline() const {
+        return rtc_.next_deadline() < pit_.next_deadline() ? rtc_.next_deadline() : pit_.next_deadline();
+    }
     void on_time(u64 reference) {
         if (reference >= rtc_.next_deadline()) {
             rtc_.on_time();
+        }
+        if (reference >= pit_.next_deadline()) {
+            pit_.on_time();
         }
     }
 
@@ -51,6 +57,7 @@ class Devices {
     platform::LineCollector lines_;
     platform::Uart16550 com1_;
     platform::Rtc rtc_;
+    platform::Pit pit_;
     platform::AcpiPm pm_;
     platform::ChipsetPorts chipset_;
     u64 sent_at_last_tick_ = 0;

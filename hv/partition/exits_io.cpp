@@ -6,6 +6,8 @@
 
 namespace hv::partition {
 namespace {
+constexpr u16 kTimerPortsEnd = 0x80; ///< PIT and RTC are below, and little else
+
 class PartitionPorts final : public PortTarget {
   public:
     explicit PartitionPorts(platform::PortBus& bus) : bus_{bus} {}
@@ -42,6 +44,9 @@ void VirtualProcessor::on_io(Exit const& exit) {
         rax = io.size_bytes == 4 ? value : (rax & ~mask) | value;
     } else {
         bus.write(io.port, io.size_bytes, static_cast<u32>(rax));
+    }
+    if (io.port < kTimerPortsEnd) {
+        timers_changed();
     }
     skip(exit);
 }

@@ -229,7 +229,13 @@ void Builder::madt() {
     out_.put8(0);
     out_.put32(kIoApicBase);
     out_.put32(0); // first GSI
-    out_.put8(2);  // interrupt source override: the SCI is level-triggered, active high
+    out_.put8(2);  // interrupt source override: the PIT's interrupt 0, with the bus's polarity and trigger
+    out_.put8(10);
+    out_.put8(0); // ISA
+    out_.put8(0);
+    out_.put32(kPitPin);
+    out_.put16(0);
+    out_.put8(2); // interrupt source override: the SCI is level-triggered, active high
     out_.put8(10);
     out_.put8(0); // ISA
     out_.put8(kSciIrq);

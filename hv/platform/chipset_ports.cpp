@@ -4,21 +4,17 @@
 
 namespace hv::platform {
 namespace {
-constexpr u16 kPic1 = 0x20, kPit = 0x40, kNmiStatus = 0x61, kKeyboardCommand = 0x64, kPostCode = 0x80,
-              kPortA = 0x92, kPic2 = 0xa0, kElcr = 0x4d0, kPciConfig = 0xcf8, kResetControl = 0xcf9,
-              kPciData = 0xcfc;
-constexpr u8 kPulseReset = 0xfe;                          // 8042: pulse output line 0
-constexpr u8 kFastReset = 1;                              // port 92h, bit 0
-constexpr u8 kA20 = 2;                                    // port 92h, bit 1: always open
-constexpr u8 kResetCpu = 4;                               // CF9h, bit 2
-constexpr u8 kTimer2Output = 0x20, kRefreshToggle = 0x10; // port 61h
+constexpr u16 kPic1 = 0x20, kKeyboardCommand = 0x64, kPostCode = 0x80, kPortA = 0x92, kPic2 = 0xa0,
+              kElcr = 0x4d0, kPciConfig = 0xcf8, kResetControl = 0xcf9, kPciData = 0xcfc;
+constexpr u8 kPulseReset = 0xfe; // 8042: pulse output line 0
+constexpr u8 kFastReset = 1;     // port 92h, bit 0
+constexpr u8 kA20 = 2;           // port 92h, bit 1: always open
+constexpr u8 kResetCpu = 4;      // CF9h, bit 2
 } // namespace
 
 void ChipsetPorts::attach_to(PortBus& bus) {
     using enum PortBus::Width;
     bus.attach(kPic1, 2, *this, Bytes);
-    bus.attach(kPit, 4, *this, Bytes);
-    bus.attach(kNmiStatus, 1, *this, Bytes);
     bus.attach(kKeyboardCommand, 1, *this, Bytes);
     bus.attach(kPostCode, 1, *this, Bytes);
     bus.attach(kPortA, 1, *this, Bytes);
@@ -35,9 +31,6 @@ u32 ChipsetPorts::read(u16 port, u8 size_bytes) {
     }
     switch (port) {
     case kPciConfig: return size_bytes == 4 ? pci_.address() : ~0u;
-    case kNmiStatus: // no parity or channel error; loops that wait for refresh or timer 2 must end
-        refresh_ = !refresh_;
-        return kTimer2Output | (refresh_ ? kRefreshToggle : 0);
     case kPortA: return kA20;
     case port::kReset: return 0;
     default: return ~0u;

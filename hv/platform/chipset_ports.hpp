@@ -6,8 +6,8 @@
 #include "hv/platform/power_events.hpp"
 
 namespace hv::platform {
-/// Interrupt controllers and interval timer (writes ignored, reads all ones), NMI status, POST code, the
-/// PCI configuration mechanism, and four reset registers.
+/// Interrupt controllers (writes ignored, reads all ones), POST code, the PCI configuration mechanism, and
+/// four reset registers.
 class ChipsetPorts final : public PortDevice {
   public:
     explicit ChipsetPorts(PowerEvents& power) : power_{power} {}
@@ -17,7 +17,6 @@ class ChipsetPorts final : public PortDevice {
 
   private:
     PowerEvents& power_;
-    bool refresh_ = false;
     PciConfig pci_;
 };
 } // namespace hv::platform

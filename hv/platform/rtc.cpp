@@ -9,8 +9,10 @@ constexpr u8 kSecond = 0, kSecondAlarm = 1, kMinute = 2, kMinuteAlarm = 3, kHour
              kWeekday = 6, kDay = 7, kMonth = 8, kYear = 9, kRegisterA = 0x0a, kRegisterB = 0x0b,
              kRegisterC = 0x0c, kRegisterD = 0x0d;
 constexpr u8 kUpdateInProgress = 0x80;
-constexpr u8 kSet = 0x80, kAlarmEnable = 0x20, kUpdateEnable = 0x10, kBinary = 0x04, k24Hour = 0x02;
-constexpr u8 kIrq = 0x80, kAlarmFlag = 0x20, kUpdateFlag = 0x10, kFlags = 0x70;
+constexpr u8 kSet = 0x80, kPeriodicEnable = 0x40, kAlarmEnable = 0x20, kUpdateEnable = 0x10, kBinary = 0x04,
+             k24Hour = 0x02;
+constexpr u8 kIrq = 0x80, kPeriodicFlag = 0x40, kAlarmFlag = 0x20, kUpdateFlag = 0x10, kFlags = 0x70,
+             kRate = 0x0f;
 constexpr u8 kValidRam = 0x80, kPm = 0x80, kDontCare = 0xc0;
 constexpr u64 k100nsPerSecond = 10'000'000;
 /// UIP announces the update this long before (datasheet: 244 µs); the update itself takes no time.
@@ -153,7 +155,12 @@ void Rtc::write_cmos(u8 index, u8 value) {
         return;
     }
     switch (index) {
-    case kRegisterA: cmos_[index] = value & 0x7f; break;
+    case kRegisterA:
+        catch_up(); // at the old rate
+        cmos_[index] = value & 0x7f;
+        seen_period_ = periods();
+        plan();
+        break;
     case kRegisterB: write_control(value); break;
     case kRegisterC:
     case kRegisterD: break; // read-only
@@ -210,6 +217,19 @@ u64 Rtc::next_alarm(u64 after_second) const {
     return kNever;
 }
 
+/// Periodic interrupts a second that register A asks for; 0: none. At most 8192 (datasheet, table "Periodic
+/// interrupt rate", 32.768 kHz).
+u64 Rtc::periodic_hz() const {
+    u8 const rate = cmos_[kRegisterA] & kRate;
+    return rate == 0 ? 0 : rate <= 2 ? 512u >> rate : 65536u >> rate;
+}
+
+/// Periods that have ended since reference time 0.
+u64 Rtc::periods() const {
+    u64 const now = clock_.reference_time();
+    return now / k100nsPerSecond * periodic_hz() + now % k100nsPerSecond * periodic_hz() / k100nsPerSecond;
+}
+
 /// Sets the flags of what happened since the last look, and the line with them.
 void Rtc::catch_up() {
     u8 const control = cmos_[kRegisterB];
@@ -221,6 +241,10 @@ void Rtc::catch_up() {
         }
         seen_second_ = now;
     }
+    if ((control & kPeriodicEnable) != 0 && periods() > seen_period_) {
+        cmos_[kRegisterC] |= kPeriodicFlag;
+    }
+    seen_period_ = periods();
     if ((cmos_[kRegisterC] & control & kFlags) != 0) {
         cmos_[kRegisterC] |= kIrq;
         line_.set(true);
@@ -243,12 +267,16 @@ void Rtc::plan() {
     } else if ((control & kAlarmEnable) != 0) {
         due = next_alarm(seen_second_);
     }
-    if (due == kNever) {
-        return;
+    if (due != kNever) {
+        u64 const now = seconds();
+        u64 const ahead = due > now ? (due - now) * k100nsPerSecond - fraction_100ns() : 0;
+        deadline_ = clock_.reference_time() + ahead;
     }
-    u64 const now = seconds();
-    u64 const ahead = due > now ? (due - now) * k100nsPerSecond - fraction_100ns() : 0;
-    deadline_ = clock_.reference_time() + ahead;
+    if (u64 const hz = periodic_hz(); (control & kPeriodicEnable) != 0 && hz != 0) {
+        u64 const next = seen_period_ + 1;
+        u64 const at = next / hz * k100nsPerSecond + (next % hz * k100nsPerSecond + hz - 1) / hz;
+        deadline_ = at < deadline_ ? at : deadline_;
+    }
 }
 
 void Rtc::on_time() {

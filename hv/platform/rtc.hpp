@@ -8,8 +8,9 @@
 #include "hv/platform/port_bus.hpp"
 
 namespace hv::platform {
-/// Time is the partition's wall clock plus what the guest set. Alarm and update-ended interrupts work; the
-/// periodic interrupt does not (guests emulate it). Calls are serialised by the caller.
+/// Time is the partition's wall clock plus what the guest set. Alarm, update-ended and
+/// periodic interrupts; the periodic flag is kept only while its interrupt is enabled. Calls are serialised
+/// by the caller.
 class Rtc final : public PortDevice {
   public:
     Rtc(PartitionClock const& clock, InterruptLine& line) : clock_{clock}, line_{line} { power_on(); }
@@ -35,6 +36,8 @@ class Rtc final : public PortDevice {
     void commit_time();
     void catch_up();
     void plan();
+    u64 periodic_hz() const;
+    u64 periods() const;
     u64 next_alarm(u64 after_second) const;
     bool alarm_field_matches(u8 index, u8 value) const;
     u64 seconds() const;
@@ -50,6 +53,7 @@ class Rtc final : public PortDevice {
     u8 index_ = 0;
     s64 offset_seconds_ = 0;
     u64 seen_second_ = 0; ///< up to here alarms and updates were noticed
+    u64 seen_period_ = 0; ///< periods() at that look
     u64 deadline_ = kNever;
 };
 } // namespace hv::platform

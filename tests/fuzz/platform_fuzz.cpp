@@ -5,6 +5,7 @@
 #include "hv/platform/acpi_pm.hpp"
 #include "hv/platform/chipset_ports.hpp"
 #include "hv/platform/mmio_map.hpp"
+#include "hv/platform/pit.hpp"
 #include "hv/platform/platform_map.hpp"
 #include "hv/platform/rtc.hpp"
 #include "hv/platform/uart16550.hpp"
@@ -40,6 +41,7 @@ struct Machine {
     PortBus ports;
     Uart16550 uart{port::kCom1, quiet, io.pin(kCom1Irq)};
     Rtc rtc{clock, io.pin(kRtcIrq)};
+    Pit pit{clock, io.pin(kPitPin)};
     AcpiPm pm{clock, quiet};
     ChipsetPorts chipset{quiet};
 
@@ -48,6 +50,7 @@ struct Machine {
             fabric.add(a);
         ports.attach(port::kCom1, Uart16550::kPorts, uart, PortBus::Width::Bytes);
         rtc.attach_to(ports);
+        pit.attach_to(ports);
         pm.attach_to(ports);
         chipset.attach_to(ports);
     }
@@ -65,9 +68,9 @@ void check(LocalApic& a) {
 }
 
 u16 some_port(FuzzInput& in) {
-    u16 const known[] = {0x20,  0x40,  0x61,  0x64,  0x70,  0x71,  0x80,  0x92,  0x3f8,
-                         0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff, 0x400, 0x402,
-                         0x404, 0x405, 0x408, 0x40c, 0x433, 0xcf8, 0xcf9, 0xcfc};
+    u16 const known[] = {0x20,  0x40,  0x41,  0x42,  0x43,  0x61,  0x64,  0x70,  0x71,  0x80,
+                         0x92,  0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff, 0x400,
+                         0x402, 0x404, 0x405, 0x408, 0x40c, 0x433, 0xcf8, 0xcf9, 0xcfc};
     return in.flag() ? known[in.below(std::size(known))] : in.get<u16>();
 }
 } // namespace

@@ -200,3 +200,27 @@ TEST_CASE("alarms: exact, with wildcards, and impossible", "[rtc]") {
         CHECK(!b.line.high);
     }
 }
+
+TEST_CASE("the periodic interrupt comes at the rate of register A, once for each acknowledgement", "[rtc]") {
+    Bed b;
+    b.out(0x0a, 0x26); // 1024 Hz
+    b.out(0x0b, 0x42);
+    u32 seen = 0;
+    for (u32 i = 0; i < 20'000; ++i) {
+        b.pass(500);
+        if (b.line.high) {
+            CHECK((b.in(0x0c) & 0xc0) == 0xc0);
+            ++seen;
+        }
+    }
+    CHECK(seen >= 1023);
+    CHECK(seen <= 1025);
+    b.pass(kSecond);
+    CHECK(b.line.high);
+    b.pass(kSecond); // not acknowledged: nothing further is planned
+    CHECK(b.rtc.next_deadline() == kNever);
+    b.in(0x0c);
+    b.out(0x0a, 0x20); // rate 0: none
+    b.pass(kSecond);
+    CHECK_FALSE(b.line.high);
+}
