@@ -10,16 +10,12 @@ void VmxVcpu::dump() {
         log_error("vcpu: not loaded on this processor");
         return;
     }
-    log_error("rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", gprs[Reg::Rax], gprs[Reg::Rbx],
-              gprs[Reg::Rcx], gprs[Reg::Rdx]);
-    log_error("rsi {:016x} rdi {:016x} rbp {:016x} rsp {:016x}", gprs[Reg::Rsi], gprs[Reg::Rdi],
-              gprs[Reg::Rbp], rsp());
-    log_error("r8  {:016x} r9  {:016x} r10 {:016x} r11 {:016x}", gprs[Reg::R8], gprs[Reg::R9], gprs[Reg::R10],
-              gprs[Reg::R11]);
-    log_error("r12 {:016x} r13 {:016x} r14 {:016x} r15 {:016x}", gprs[Reg::R12], gprs[Reg::R13],
-              gprs[Reg::R14], gprs[Reg::R15]);
-    log_error("rip {:016x} rflags {:08x} interruptibility {:x} activity {}", rip(), rflags(), shadow(),
-              vmcs_.read(f::guest_activity_state));
+    for (unsigned i = 0; i < kGprCount; i += 4) { // in the instruction set's order: 4 is RSP, which is below
+        log_error("r{}.. {:016x} {:016x} {:016x} {:016x}", i, gprs.value[i], gprs.value[i + 1],
+                  gprs.value[i + 2], gprs.value[i + 3]);
+    }
+    log_error("rip {:016x} rsp {:016x} rflags {:08x} interruptibility {:x} activity {}", rip(), rsp(),
+              rflags(), shadow(), vmcs_.read(f::guest_activity_state));
     log_error("cr0 {:08x} (hardware {:08x}) cr2 {:x} cr3 {:x} cr4 {:x} (hardware {:x})",
               read(ControlReg::Cr0), vmcs_.read(f::guest_cr0), read(ControlReg::Cr2), read(ControlReg::Cr3),
               read(ControlReg::Cr4), vmcs_.read(f::guest_cr4));
