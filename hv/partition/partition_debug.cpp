@@ -122,9 +122,7 @@ bool Partition::debug_restart(Cpu& cpu) {
     }
     stop_at_boot_ = true;
     debug_ended_ = false;
-    if (guest_ != nullptr) {
-        debug_load(cpu);
-    }
+    debug_load(cpu); // also when there is no guest yet: the one that boots now takes the processor
     debugger_->attach_at_boot();
     take_request(cpu, runs() ? mgmt::Request::Restart : mgmt::Request::Start);
     return true;
