@@ -53,7 +53,7 @@ def _session(machine, gdb):
     machine.expect(_UP, 240)
     (RUNS / f"{machine.hardware.bed}.linux-session.txt").write_text(gdb.transcript)
     wrong = [pair for pair in zip_longest(_masked(gdb.transcript), _masked(_readme())) if pair[0] != pair[1]]
-    check(not wrong, f'the README shows "{wrong[0][1]}" where gdb says "{wrong[0][0]}"' if wrong else shown)
+    check(not wrong, f'the README shows "{wrong[0][1]}" where gdb says "{wrong[0][0]}"' if wrong else "")
     # The running kernel.
     stop = gdb.interrupt(60)
     same("signal", stop.signal, "SIGINT")

@@ -21,7 +21,7 @@ from .say import Failure
 from .serial_line import SerialLine
 
 BED_OF = {"svm": "qemu", "vmx": "bochs"}
-FORBIDDEN = (r"(?i)^ballast: .*\b(panic|assertion failed)\b",)
+FORBIDDEN = (r"(?i)^ballast: (error: )?(panic|assertion failed)\b",)
 
 
 # -- steps ---------------------------------------------------------------------------------------------------------------
@@ -61,8 +61,9 @@ def debug(function, guest=None, **options):
             try:
                 why = function(running, gdb)
                 return f"{function.__name__}: {why}" if why else None
-            except Failure as failure:
-                return f"{function.__name__}: {str(failure).strip()}".replace("\n", " ")
+            except Exception as failure:  # also a mistake in the test must not end the thread that runs them all
+                where = "" if isinstance(failure, (Failure, machine.Expired)) else type(failure).__name__ + " "
+                return f"{function.__name__}: {where}{str(failure).strip()}".replace("\n", " ")
             finally:
                 if running.log_path:
                     with open(running.log_path.with_suffix('.gdb'), 'a') as log:
@@ -208,7 +209,9 @@ def run_case(kind, name, case, preset="gcc"):
                 return why, log
             disk = _make_disk(case, folder, preset)
             hardware = beds.Hardware(bed=bed, cpus=case.cpus, memory_mib=case.memory_mib, real_time=case.real_time)
-            line = SerialLine(image.debugger_com(image.compile_configuration(folder / "case.dts"))) if case.debugger else None
+            line = None
+            if case.debugger:
+                line = SerialLine(image.debugger_com(image.compile_configuration(folder / "case.dts")), record=[])
             with machine.Machine(hardware, disk, timeout_s=timeout_s, log=log, debugger=line) as running:
                 try:
                     why = _follow(case, running)

@@ -242,6 +242,7 @@ torture_begin:
     to across, across.2
 back:
     S mov byte [.rewritten], 0x90
+    S jmp .rewritten                    ; as the manuals want it
 .rewritten:
     S int3
     ; debug registers: the guest's own, and DR6 knows nothing of the debugger's steps
