@@ -9,6 +9,7 @@
 import importlib.util
 import re
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from .say import Failure
 from .serial_line import SerialLine
 
 BED_OF = {"svm": "qemu", "vmx": "bochs"}
+_PREPARING = threading.Lock()  # both beds want the same thing fetched
 FORBIDDEN = (r"(?i)^ballast: (error: )?(panic|assertion failed)\b",)
 
 
@@ -204,7 +206,8 @@ def run_case(kind, name, case, preset="gcc"):
     with tempfile.TemporaryDirectory(prefix="ballast-") as text:
         folder = Path(text)
         try:
-            why = case.prepare() if case.prepare else None
+            with _PREPARING:
+                why = case.prepare() if case.prepare else None
             if why:
                 return why, log
             disk = _make_disk(case, folder, preset)
