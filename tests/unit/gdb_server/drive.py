@@ -39,8 +39,12 @@ class Server:
                 self.seen.notify_all()
 
     def wait_for(self, pattern, since=0):
+        """Waits for a packet, not before number `since`; returns the number of the one behind it."""
+        def found():
+            return next((i + 1 for i, p in enumerate(self.packets[since:], since) if re.search(pattern, p)), None)
         with self.seen:
-            assert self.seen.wait_for(lambda: any(re.search(pattern, p) for p in self.packets[since:]), 20), pattern
+            assert self.seen.wait_for(found, 20), pattern
+            return found()
 
     def count(self, pattern):
         return sum(1 for p in self.packets if re.search(pattern, p))
@@ -177,9 +181,7 @@ def case_interrupt():
         s.wait_for(r"vCont;c")
         time.sleep(0.1)
         g.process.send_signal(signal.SIGINT)
-        s.wait_for("T02")
-        first = len(s.packets)
-        s.wait_for(r"vCont;c", first)
+        s.wait_for(r"vCont;c", s.wait_for("T02"))
         time.sleep(0.1)
         g.process.send_signal(signal.SIGINT)
         expect(g.text(), "received signal SIGINT", r"Thread 1\.1", "received signal SIGINT", " = 42", r"\[Inferior 1 \(process 1\) detached\]")
