@@ -30,6 +30,7 @@ class Hardware:
     numa_nodes: int = 1
     hypervisor_gdb: int | None = None  # QEMU's own stub, for the hypervisor itself
     real_time: bool = False          # qemu, one CPU: idle takes its time instead of being skipped
+    host_clock: bool = False         # qemu: the machine's time is ours, nothing is counted; runs do not repeat
     icount_shift: int = ICOUNT_SHIFT # qemu, one CPU: an instruction takes 2^shift ns of the machine's time
     serial_files: dict = field(default_factory=dict)  # {2: path}: output of COM2 and up into files
     serial_sockets: dict = field(default_factory=dict)  # {3: address}: COM2 and up connect to a socket that is listened on
@@ -85,13 +86,13 @@ def qemu_command(hardware: Hardware, disk: Path | None, com1, folder: Path):
     accelerator = ["-accel", "tcg"]
     if hardware.bed == "kvm":
         accelerator, cpu = ["-accel", "kvm"], ["-cpu", "host"]
-    elif hardware.cpus == 1:
+    elif hardware.cpus == 1 and not hardware.host_clock:
         accelerator += ["-icount", f"shift={hardware.icount_shift},sleep=" + ("on" if hardware.real_time else "off")]
     else:
         accelerator = ["-accel", "tcg,thread=multi"]
     command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", machine, *accelerator, *cpu,
                "-m", str(hardware.memory_mib), "-smp", str(hardware.cpus), "-bios", OVMF, "-display", "none",
-               "-rtc", "base=utc,clock=" + ("host" if hardware.real_time or hardware.bed == "kvm" else "vm"), "-no-reboot",
+               "-rtc", "base=utc,clock=" + ("host" if hardware.real_time or hardware.host_clock or hardware.bed == "kvm" else "vm"), "-no-reboot",
                "-device", f"isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=2",
                "-chardev", f"socket,id=com1,path={com1}", "-serial", "chardev:com1"]
     for number in range(2, 5):
