@@ -5,16 +5,16 @@
 // steps by RFLAGS.TF, which some instructions store, replace or clear, and which is looked at too late behind
 // others. Those are gone around here:
 //
-//   instruction                   way                  why
-//   PUSHF                         RunTo or Fix         stores TF
-//   POPF                          RunTo or Fix         replaces TF
-//   IRET                          Fix                  replaces TF; RF in its image would hide a breakpoint
-//   there INT n, INT3, INTO, events     RunTo                store TF, then clear it: no trap before the
-//   handler's IRET SYSCALL                       RunTo                stores TF in R11, then FMASK clears it
-//   SYSRET, SYSENTER, SYSEXIT     RunTo                TF comes from R11; emulators differ
-//   REP string                    RunTo or Repeat      a trap each iteration (the monitor trap flag too)
-//   STI, MOV SS, POP SS           Emulate              the trap comes one instruction late, or not at all
-//   everything else               Native
+//   instruction                 way               why
+//   PUSHF                       RunTo or Fix      stores TF
+//   POPF                        RunTo or Fix      replaces TF
+//   IRET                        Fix               replaces TF; RF in its image would hide a breakpoint there
+//   INT n, INT3, INTO, events   RunTo             store TF, then clear it: no trap before the handler's IRET
+//   SYSCALL                     RunTo             stores TF in R11, then FMASK clears it
+//   SYSRET, SYSENTER, SYSEXIT   RunTo             TF comes from R11; emulators differ
+//   REP string                  RunTo or Repeat   a trap each iteration (the monitor trap flag too)
+//   STI, MOV SS, POP SS         Emulate           the trap comes one instruction late, or not at all
+//   everything else             Native
 #pragma once
 #include "hv/core/cpu_view.hpp"
 #include "hv/core/decode/step_instruction.hpp"

@@ -13,7 +13,6 @@ void Debugger::attach(Guest& guest, bool has_crashed) {
     guest_ = &guest;
     code_.forget();
     attached_ = true;
-    crashed_ = has_crashed;
     guest.vp().on_debug_registers(debug_registers_changed, this);
     placed_ = false;
     armed_ = Armed::Unknown;
@@ -54,7 +53,7 @@ void Debugger::rebooted(Guest& guest, bool stop_there) {
     code_.forget();
     placed_ = false;
     armed_ = Armed::Unknown;
-    past_point_ = shadow_ = crashed_ = false;
+    past_point_ = shadow_ = false;
     watched_ = 0;
     if (stop_there) {
         stop({.reason = StopEvent::Reason::Halted});
@@ -71,7 +70,6 @@ void Debugger::guest_ends() {
 }
 
 void Debugger::crashed() {
-    crashed_ = true;
     stop({.reason = StopEvent::Reason::Crashed});
 }
 
@@ -86,7 +84,6 @@ void Debugger::resume(ResumeOrder const& order) {
     range_first_ = order.range_first;
     range_end_ = order.range_end;
     stop_told_ = true;
-    crashed_ = false;
     switch (order.kind) {
     case ResumeOrder::Kind::Continue: mode_ = Mode::Continue; break;
     case ResumeOrder::Kind::Step: mode_ = Mode::Step; break;

@@ -108,7 +108,6 @@ class Debugger {
     Guest* guest_ = nullptr;
     bool attached_ = false;
     bool stop_told_ = true;
-    bool crashed_ = false;
     bool holds_interrupts_ = true;
     bool past_point_ = false;   ///< the instruction at RIP must run before points count again
     bool repeats_ = false;      ///< a repeated instruction is under way
