@@ -10,7 +10,7 @@ set(BALLAST_WARNINGS -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Woverloa
 
 # -mno-sse keeps guest FPU state untouched by the hypervisor; -mgeneral-regs-only breaks Clang on libstdc++'s headers.
 set(BALLAST_TARGET_FLAGS
-    -ffreestanding -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-asynchronous-unwind-tables
+    -ffreestanding -fbuiltin -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-asynchronous-unwind-tables
     -fno-stack-protector -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer -mno-red-zone
     -mno-sse -mno-mmx -mcmodel=kernel -fno-pic -fno-pie -fcf-protection=none -Oz -g
     -ffunction-sections -fdata-sections "-fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=")
