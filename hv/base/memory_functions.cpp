@@ -38,7 +38,13 @@ void* memmove(void* to, void const* from, hv::usize bytes) {
 int memcmp(void const* a, void const* b, hv::usize bytes) {
     auto const* x = static_cast<unsigned char const*>(a);
     auto const* y = static_cast<unsigned char const*>(b);
-    for (hv::usize i = 0; i < bytes; ++i) {
+    using Word [[gnu::may_alias, gnu::aligned(1)]] = hv::u64;
+    hv::usize i = 0;
+    while (bytes - i >= sizeof(Word) &&
+           *reinterpret_cast<Word const*>(x + i) == *reinterpret_cast<Word const*>(y + i)) {
+        i += sizeof(Word);
+    }
+    for (; i < bytes; ++i) {
         if (x[i] != y[i]) {
             return x[i] < y[i] ? -1 : 1;
         }

@@ -26,16 +26,19 @@ class Housekeeping {
     void hurry(unsigned job) { __atomic_fetch_or(&hurried_, 1u << job, __ATOMIC_RELEASE); }
     /// When run() has something to do; kNever without jobs. For the timer, and for one comparison an exit.
     u64 due_tsc() const { return __atomic_load_n(&hurried_, __ATOMIC_ACQUIRE) != 0 ? 0 : due_tsc_; }
-    /// Runs what is due, in the order of add().
+    /// Runs what is due, who was hurried first, else in the order of add().
     void run(u64 now_tsc) {
-        u32 const hurried = __atomic_exchange_n(&hurried_, 0, __ATOMIC_ACQ_REL);
+        for (u32 left = __atomic_exchange_n(&hurried_, 0, __ATOMIC_ACQ_REL); left != 0; left &= left - 1) {
+            // Its time may have been the earliest: then there is a look in vain.
+            u64 const due_tsc = run_job(jobs_[__builtin_ctz(left)], now_tsc);
+            due_tsc_ = due_tsc < due_tsc_ ? due_tsc : due_tsc_;
+        }
+        if (due_tsc_ > now_tsc) {
+            return;
+        }
         for (unsigned i = 0; i < count_; ++i) {
-            if ((hurried >> i & 1) != 0) {
-                jobs_[i].due_tsc = 0;
-            }
             if (jobs_[i].due_tsc <= now_tsc) {
-                u64 const delay = jobs_[i].job(jobs_[i].context, now_tsc);
-                jobs_[i].due_tsc = now_tsc + (delay == 0 ? jobs_[i].period_ticks : delay);
+                run_job(jobs_[i], now_tsc);
             }
         }
         update_due();
@@ -48,6 +51,10 @@ class Housekeeping {
         u64 period_ticks;
         u64 due_tsc;
     };
+    static u64 run_job(Entry& entry, u64 now_tsc) {
+        u64 const delay = entry.job(entry.context, now_tsc);
+        return entry.due_tsc = now_tsc + (delay == 0 ? entry.period_ticks : delay);
+    }
     void update_due() {
         due_tsc_ = kNever;
         for (unsigned i = 0; i < count_; ++i) {

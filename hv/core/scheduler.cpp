@@ -38,8 +38,8 @@ u64 Scheduler::earliest_wake() const {
     return earliest;
 }
 
-void Scheduler::make_room_for(Runnable& runnable) {
-    if (loaded_ != nullptr && loaded_ != &runnable) {
+void Scheduler::change_loaded(Runnable& runnable) {
+    if (loaded_ != nullptr) {
         loaded_->leave(cpu_);
     }
     loaded_ = &runnable;

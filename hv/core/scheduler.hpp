@@ -54,7 +54,9 @@ class Scheduler {
         post_call([](void* context, Cpu& cpu) { (*static_cast<F*>(context))(cpu); }, &job);
     }
     /// Makes @p runnable the one whose state may be put on this CPU. On this CPU, from a call().
-    void make_room_for(Runnable& runnable);
+    void make_room_for(Runnable& runnable) {
+        if (loaded_ != &runnable) change_loaded(runnable);
+    }
 
     u32 load() const { return count_; } ///< runnables placed here
     Cpu& cpu() { return cpu_; }
@@ -64,6 +66,7 @@ class Scheduler {
     void post_call(Call, void* context);
     void answer_call();
 
+    void change_loaded(Runnable& runnable);
     Runnable* pick(u64 now_tsc);
     u64 earliest_wake() const;
 

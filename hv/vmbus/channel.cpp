@@ -76,6 +76,7 @@ void Channel::service() {
         incoming_.set_mask(false);
     } while (status == RingStatus::Empty && !incoming_.empty());
     more_ = status == RingStatus::Ok;
+    bus_->more |= more_;
 }
 
 /// @return Empty, Corrupt, or Ok when the budget is used up

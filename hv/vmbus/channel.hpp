@@ -14,6 +14,7 @@ struct BusEnvironment {
     GuestAccess& memory;
     hyperv::HypervInterface& hyperv;
     VmbusCounters counters;
+    bool more = false;                       ///< some channel may have more than one service took
     std::array<u8, kMaxPayloadBytes> packet; ///< the packet being handled
 };
 

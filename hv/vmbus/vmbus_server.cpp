@@ -8,7 +8,7 @@ namespace hv::vmbus {
 using hyperv::HypercallStatus;
 
 VmbusServer::VmbusServer(GuestAccess& memory, hyperv::HypervInterface& hyperv)
-    : bus_{memory, hyperv, {}, {}} {
+    : bus_{memory, hyperv, {}, false, {}} {
     // Every answer of one message has to fit, or the message could never be taken.
     static_assert(kMaxChannels + 1 < hyperv::MessagePool::kMessages);
     for (u32 i = 0; i < kMaxChannels; ++i) {
@@ -101,17 +101,16 @@ void VmbusServer::reset() {
 }
 
 void VmbusServer::tick(u64 now_100ns) {
+    bus_.more = false;
     for (Channel& channel : channels_) {
         send_due(channel);
         channel.tick(now_100ns);
+        bus_.more |= channel.has_more();
     }
 }
 
-bool VmbusServer::has_pending_work() const {
-    return std::any_of(channels_.begin(), channels_.end(), [](Channel const& c) { return c.has_more(); });
-}
-
 void VmbusServer::run_pending() {
+    bus_.more = false;
     for (Channel& channel : channels_) {
         if (channel.has_more()) channel.service();
     }

@@ -28,7 +28,7 @@ class VmbusServer final : public hyperv::PostSink, public hyperv::EventSink {
     /// Housekeeping, about once a second. @p now_100ns  reference time
     void tick(u64 now_100ns);
     /// A channel has more packets than one service takes: call run_pending() before the guest idles.
-    bool has_pending_work() const;
+    bool has_pending_work() const { return bus_.more; }
     void run_pending();
 
     hyperv::HypercallStatus post(u32 vp_index, u32 connection_id, u32 message_type,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hv/init/cpu/machine_services.hpp"
 #include "hv/init/boot/tsc_rate.hpp"
+#include "hv/init/cpu/cpu_local.hpp"
 #include "hv/init/cpu/local_apic.hpp"
 #include "hv/init/cpu/processor_state.hpp"
 #include <algorithm>
@@ -52,7 +53,7 @@ void MachineServices::set_timer(Cpu& cpu, u64 deadline_tsc) {
 void MachineServices::kick(u32 index) {
     HV_ASSERT(index < count_);
     Cpu& cpu = *cpus_[index];
-    if (local_apic().id() == cpu.apic_id) {
+    if (CpuLocal const* const here = this_cpu(); here != nullptr && &here->cpu == &cpu) {
         __atomic_store_n(&cpu.kicked, 1, __ATOMIC_RELAXED);
     } else {
         local_apic().send_nmi(cpu.apic_id);

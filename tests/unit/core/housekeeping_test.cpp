@@ -60,3 +60,21 @@ TEST_CASE("a job that somebody hurries runs at the next look, and the others kee
     CHECK(second.ran == std::vector<u64>{5});
     CHECK(jobs.due_tsc() == 10);
 }
+
+TEST_CASE("hurrying whoever is due first costs a look in vain and nobody's turn", "[housekeeping]") {
+    Housekeeping jobs;
+    Job first, second;
+    unsigned const number = jobs.add(Job::run, &first, 10, 0);
+    jobs.add(Job::run, &second, 20, 0);
+    jobs.hurry(number);
+    jobs.run(5);
+    CHECK(first.ran == std::vector<u64>{5});
+    jobs.run(10);
+    CHECK(first.ran.size() == 1);
+    CHECK(second.ran.empty());
+    CHECK(jobs.due_tsc() == 15);
+    jobs.hurry(number); // late as well: once
+    jobs.run(21);
+    CHECK(first.ran == std::vector<u64>{5, 21});
+    CHECK(second.ran == std::vector<u64>{21});
+}
