@@ -123,6 +123,8 @@ class VirtVcpu {
     /// guest's own DR0–3, DR6 and DR7 are values that the core keeps.
     virtual void arm_breakpoints(HardwareBreakpoints const&) = 0;
     virtual u8 cpl() = 0;
+    /// CS:RIP is 64-bit code: what code_mode() would find, in one call.
+    virtual bool in_64bit_code() = 0;
     /// Guest TSC = host TSC + offset.
     virtual void set_tsc_offset(u64 offset) = 0;
     /// Ends blocking by STI/MOV SS (after HLT or an emulated instruction).

@@ -26,8 +26,12 @@ class PacketWriter {
     void put(char const* text);
     void byte(u8 value);
     void hex(std::span<u8 const> bytes);
-    /// `NN:…;` with the lowest bytes of a register's value, in memory's order.
-    void tagged(u8 tag, u64 value, u32 bytes);
+    /// `NN:…;` for each, with the lowest 4 or 8 bytes of the value in memory's order.
+    struct Tagged {
+        u64 value;
+        u8 tag;
+    };
+    void registers(std::span<Tagged const>, u32 bytes);
     /// Without leading zeros.
     void number(u64 value);
     /// As binary data: what means something to the receiver is escaped.
@@ -60,16 +64,16 @@ class PacketWriter {
 
   private:
     void compress();
-    u8 sum() const;
+    u8 sum();
     void find_window();
 
     bool acks_ = true;
     bool overrun_ = false;
-    usize used_ = 0;   ///< whole packets and acknowledgements
-    usize sent_ = 0;   ///< of them
-    usize window_ = 0; ///< as far as they may go now
-    usize start_ = 0;  ///< of the packet being built
-    usize at_ = 0;     ///< its end
-    u8 buffer_[kBufferBytes] = {};
+    usize used_ = 0;                   ///< whole packets and acknowledgements
+    usize sent_ = 0;                   ///< of them
+    usize window_ = 0;                 ///< as far as they may go now
+    usize start_ = 0;                  ///< of the packet being built
+    usize at_ = 0;                     ///< its end
+    u8 buffer_[kBufferBytes + 8] = {}; ///< what is behind is sum()'s
 };
 } // namespace hv::gdb

@@ -41,8 +41,9 @@ void Session::command(std::string_view text) {
     out_.acknowledged(true); // who asks has had the answer before
     out_.answer(true);
     if (owed_ != Owed::Nothing) return;
+    if (resumes_as_before(text)) return resume(text);
     switch (words.next()) {
-    case 'v': return v_packet(words);
+    case 'v': return v_packet(text);
     case 'm': return read_memory(words);
     case 'g': return read_registers();
     case 'H': return select(words);
@@ -78,11 +79,12 @@ void Session::command(std::string_view text) {
     unknown(); // not known here
 }
 
-void Session::v_packet(Scanner words) {
+void Session::v_packet(std::string_view text) {
+    Scanner words{text};
     u64 pid = 0;
-    u32 const what = words.choice("Cont;\0Cont?\0Run;\0Attach;\0Kill;\0");
+    u32 const what = words.choice("vCont;\0vCont?\0vRun;\0vAttach;\0vKill;\0");
     switch (what) {
-    case 0: return resume(words);
+    case 0: return resume(text);
     case 1: return out_.packet("vCont;c;C;s;S;t;r");
     case 2: return run(words);
     case 3:
@@ -161,7 +163,7 @@ void Session::answer_query() {
         return stopped(chosen, (kept_ & bit(chosen)) != 0 ? inferiors_[chosen].kept : Stop{});
     }
     if (!target_.attach(chosen)) return out_.packet("W00");
-    attached_ |= bit(chosen), going_ |= bit(chosen);
+    wait_for(chosen);
     owe(Owed::Query);
 }
 
@@ -172,7 +174,7 @@ void Session::attach(u32 index) {
         return stopped(index, (kept_ & bit(index)) != 0 ? inferiors_[index].kept : Stop{});
     }
     if (!target_.attach(index)) return error();
-    attached_ |= bit(index), going_ |= bit(index);
+    wait_for(index);
     owe(Owed::Attach);
 }
 
@@ -207,7 +209,8 @@ void Session::run(Scanner words) {
         if (target_.inferior(i).name == std::string_view{name, used}) index = i;
     }
     if (!exists(u64{index} + 1) || !target_.restart(index)) return error();
-    attached_ |= bit(index), going_ |= bit(index), kept_ &= ~bit(index);
+    wait_for(index);
+    kept_ &= ~bit(index);
     owe(Owed::Run);
 }
 

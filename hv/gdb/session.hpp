@@ -43,6 +43,7 @@ class Session {
         Layout layout; ///< as served last
         ArchChoice choice = ArchChoice::X64;
         u8 hinted_bits = 64; ///< the width of code gdb's user was told about
+        u32 vps = 0;         ///< while attached
         Stop kept;           ///< to be told at the next resume
     };
     struct Action {
@@ -60,11 +61,16 @@ class Session {
     void detach(Scanner words);
     void kill(u32 index);
     void run(Scanner words);
-    void v_packet(Scanner words);
+    void v_packet(std::string_view text);
     u32 candidate();
     void ok() { out_.packet("OK"); }
     void error(u8 number = 1);
     void unknown() { out_.packet(""); }
+    /// It will stop, and that is told.
+    void wait_for(u32 index) {
+        attached_ |= bit(index), going_ |= bit(index);
+        inferiors_[index].vps = target_.inferior(index).vps;
+    }
     /// Nothing of the debugger is left in it.
     void forget(u32 index) { attached_ &= ~bit(index), going_ &= ~bit(index), kept_ &= ~bit(index); }
     static u64 bit(u32 index) { return u64{1} << index; }
@@ -76,8 +82,12 @@ class Session {
     void owe(Owed what) { owed_ = what, stopped_first_ = kNone, interrupted_ = false; }
 
     // session_resume.cpp
-    void resume(Scanner words);
-    bool read_actions(Scanner& words);
+    void resume(std::string_view text);
+    /// The same vCont as the last: actions_ holds what it asks for.
+    bool resumes_as_before(std::string_view text) const {
+        return actions_text_bytes_ != 0 && text == std::string_view{actions_text_, actions_text_bytes_};
+    }
+    bool read_actions(std::string_view text);
     Action const* action_for(u32 index, u32 vp) const;
     bool start(u32 index, u32 vps);
     void interrupt();
@@ -140,6 +150,9 @@ class Session {
     static constexpr u32 kMaxActions = 16;
     Action actions_[kMaxActions];
     u32 action_count_ = 0;
+    /// What actions_ was read from: who steps asks for the same again and again. No more than fits is kept.
+    char actions_text_[32];
+    u32 actions_text_bytes_ = 0; ///< 0: none
     static constexpr u32 kMaxRegions = 256;
     MemoryRegion regions_[kMaxRegions];
 };

@@ -7,14 +7,14 @@ namespace hv::gdb {
 using Reason = Stop::Reason;
 
 /// vCont. Source: GDB manual, "Packets".
-void Session::resume(Scanner words) {
-    if (!read_actions(words)) return error();
+void Session::resume(std::string_view text) {
+    if (!resumes_as_before(text) && !read_actions(text)) return error();
     owe(Owed::Resumed);
     bool any = false;
     u64 told = 0;
     for (u64 left = attached_; left != 0; left &= left - 1) {
         u32 const index = static_cast<u32>(std::countr_zero(left));
-        if (!start(index, target_.inferior(index).vps)) continue;
+        if (!start(index, inferiors_[index].vps)) continue;
         any = true;
         if ((going_ & bit(index)) == 0) told |= bit(index);
     }
@@ -53,7 +53,11 @@ bool Session::start(u32 index, u32 vps) {
     return any;
 }
 
-bool Session::read_actions(Scanner& words) {
+/// @param text with its `vCont;`
+bool Session::read_actions(std::string_view text) {
+    actions_text_bytes_ = 0;
+    Scanner words{text};
+    (void)words.choice("vCont;\0");
     u64 signal = 0;
     action_count_ = 0;
     do {
@@ -80,7 +84,12 @@ bool Session::read_actions(Scanner& words) {
         }
         if (words.eat(':') && !words.thread(action.threads)) return false;
     } while (words.eat(';'));
-    return words.at_end();
+    if (!words.at_end()) return false;
+    if (text.size() <= sizeof actions_text_) {
+        text.copy(actions_text_, text.size());
+        actions_text_bytes_ = static_cast<u32>(text.size());
+    }
+    return true;
 }
 
 /// The leftmost that matches; none: it stays as it is.
@@ -108,8 +117,7 @@ void Session::interrupt() {
 void Session::look_for_stops() {
     for (u64 left = going_; left != 0; left &= left - 1) {
         u32 const index = static_cast<u32>(std::countr_zero(left));
-        Stop stop;
-        if (target_.take_stop(index, stop)) stopped(index, stop);
+        if (Stop const* const stop = target_.take_stop(index)) stopped(index, *stop);
     }
 }
 
@@ -129,6 +137,7 @@ void Session::stopped(u32 index, Stop const& stop) {
     } else if (first) {
         kept_ &= ~bit(index);
     }
+    if (first && going_ == 0) return report(index, stop);
     if (first) {
         stopped_first_ = index;
         first_stop_ = stop;
@@ -160,14 +169,19 @@ Stop::Registers Session::stop_registers() {
 
 /// The stop reply. Source: GDB manual, "Stop Reply Packets".
 void Session::report(u32 index, Stop const& stop) {
+    current_ = index, vp_ = stop.vp; // gdb takes Hg to be this thread
+    if (!stop.registers.filled && stop.reason != Reason::Ended) {
+        Stop complete = stop;
+        complete.registers = stop_registers();
+        return report(index, complete);
+    }
     Owed const owed = owed_;
     bool const interrupted = interrupted_;
     owe(Owed::Nothing);
-    current_ = index, vp_ = stop.vp; // gdb takes Hg to be this thread
     if (owed == Owed::Reset) return reset_done(stop.reason == Reason::Ended);
     if (stop.reason == Reason::Ended) return report_end(index);
 
-    Stop::Registers const regs = stop.registers.filled ? stop.registers : stop_registers();
+    Stop::Registers const& regs = stop.registers;
     u32 const bits = regs.code_bits;
     u64 const rip = bits == 64 ? regs.rip : static_cast<u32>(regs.rip + regs.cs_base);
     // In 16-bit code the rest of ESP may be anything.
@@ -181,10 +195,12 @@ void Session::report(u32 index, Stop const& stop) {
     if (!wrong) inferior.hinted_bits = static_cast<u8>(inferior.layout.code_bits());
 
     out_.begin();
-    out_.put(stop.reason == Reason::Crashed                                              ? "T06"
-             : stop.reason != Reason::Halted || owed == Owed::Query || owed == Owed::Run ? "T05"
-             : interrupted                                                               ? "T02"
-                                                                                         : "T00");
+    char const signal = stop.reason == Reason::Crashed                                              ? '6'
+                        : stop.reason != Reason::Halted || owed == Owed::Query || owed == Owed::Run ? '5'
+                        : interrupted                                                               ? '2'
+                                                                                                    : '0';
+    char const start[] = {'T', '0', signal};
+    out_.put(std::string_view{start, sizeof start});
     if (fits && owed == Owed::Resumed) {
         switch (stop.reason) {
         case Reason::Breakpoint:
@@ -202,14 +218,13 @@ void Session::report(u32 index, Stop const& stop) {
         default: break;
         }
     }
-    out_.put("thread:");
+    out_.put(std::string_view{"thread:"});
     put_thread(index, stop.vp);
     out_.put(';');
     bool const wide = inferior.layout.arch == Arch::X64;
-    u32 const bytes = inferior.layout.word_bytes();
-    out_.tagged(wide ? 6 : 5, regs.rbp, bytes);
-    out_.tagged(wide ? 7 : 4, rsp, bytes);
-    out_.tagged(wide ? 16 : 8, rip, bytes);
+    PacketWriter::Tagged const told[] = {
+        {regs.rbp, wide ? u8{6} : u8{5}}, {rsp, wide ? u8{7} : u8{4}}, {rip, wide ? u8{16} : u8{8}}};
+    out_.registers(told, inferior.layout.word_bytes());
     out_.end();
 }
 

@@ -203,7 +203,8 @@ class Target {
     virtual void resume(u32 index, u32 vp, Resume const& how) = 0;
     /// The stop of an inferior that attach(), restart() or resume() was called for, once: all its virtual
     /// processors stand. What another of them hit at the same time is found again after the next resume().
-    virtual bool take_stop(u32 index, Stop& stop) = 0;
+    /// @return good until the next call; nullptr: it has not stopped
+    virtual Stop const* take_stop(u32 index) = 0;
 
     /// @param to / @param from exactly the register's bytes. @return false where it cannot be read or written
     virtual bool read_register(u32 index, u32 vp, RegisterId, std::span<u8> to) = 0;

@@ -74,8 +74,7 @@ u64 Partition::wake_tsc() const {
 }
 
 void Partition::run(Cpu& cpu, u64 until_tsc) {
-    work(cpu, host_.host.now_tsc());
-    if (!runs() || held()) {
+    if (!work(cpu, host_.host.now_tsc())) {
         return;
     }
     u64 const until = until_tsc < next_tick_tsc_ ? until_tsc : next_tick_tsc_;
@@ -110,7 +109,8 @@ void Partition::note(Ending ending, char const* why) {
     guest_->vp().stop_running();
 }
 
-void Partition::work(Cpu& cpu, u64 now_tsc) {
+/// What there is to do besides running the guest. @return the guest may run
+bool Partition::work(Cpu& cpu, u64 now_tsc) {
     while (mailbox_.has_requests()) {
         if (auto const request = mailbox_.take_request()) {
             take_request(cpu, *request);
@@ -131,7 +131,7 @@ void Partition::work(Cpu& cpu, u64 now_tsc) {
     case Ending::Reset: restart(cpu); break;
     }
     if (held()) {
-        return;
+        return false;
     }
     if (runs() && guest_->vmbus().has_pending_work()) {
         MemoryWork::Account const account{guest_->memory_work()};
@@ -144,7 +144,9 @@ void Partition::work(Cpu& cpu, u64 now_tsc) {
     }
     if (now_tsc >= next_tick_tsc_) {
         tick(cpu, now_tsc);
+        return runs() && !held();
     }
+    return runs();
 }
 
 void Partition::take_request(Cpu& cpu, mgmt::Request request) {

@@ -48,8 +48,9 @@ class Partition final : public Runnable, public GuestEvents {
     /// debugger
     bool debug_restart(Cpu&);
     void debug_interrupt(Cpu&);
-    /// Lets the stopped guest go on, its state being on the CPU.
-    void debug_resume(ResumeOrder const& order);
+    /// Lets the stopped guest go on, its state being on the CPU. A step makes its first entry here; few need
+    /// another. @return it has stopped again, which the debugger's host is not told
+    bool debug_resume(Cpu&, ResumeOrder const& order);
     /// Cuts its power.
     void debug_kill(Cpu&);
     /// Once after an attached guest's end.
@@ -87,7 +88,7 @@ class Partition final : public Runnable, public GuestEvents {
     bool make_debugger();
     void keep_crashed(Hold, char const* why);
     bool kept() const { return hold_ == Hold::Crashed || hold_ == Hold::Panicked; }
-    void work(Cpu&, u64 now_tsc);
+    bool work(Cpu&, u64 now_tsc);
     void take_request(Cpu&, mgmt::Request);
     void try_start(Cpu&);
     void restart(Cpu&);

@@ -95,15 +95,14 @@ void Partition::debug_detach(Cpu& cpu) {
     publish();
 }
 
-void Partition::debug_resume(ResumeOrder const& order) {
+bool Partition::debug_resume(Cpu& cpu, ResumeOrder const& order) {
     if (debugger() == nullptr || guest_ == nullptr) {
-        return;
+        return false;
     }
     debugger_->resume(order);
     if (hold_ == Hold::Crashed) {
         debugger_->crashed(); // there is nothing to go on with
-        host_.debugger->partition_stopped(id_);
-        return;
+        return true;
     }
     if (hold_ == Hold::Panicked) {
         hold_ = Hold::None;
@@ -113,7 +112,17 @@ void Partition::debug_resume(ResumeOrder const& order) {
     go_on();
     if (order.kind == ResumeOrder::Kind::Continue) {
         publish();
+        return false;
     }
+    if (ending_ != Ending::None || mailbox_.has_requests()) {
+        return false; // work() comes first
+    }
+    debugger_->step_now(cpu, next_tick_tsc_);
+    if (!debugger_->stopped()) {
+        return false;
+    }
+    stand_still();
+    return true;
 }
 
 bool Partition::debug_restart(Cpu& cpu) {
@@ -135,7 +144,7 @@ void Partition::debug_kill(Cpu& cpu) {
 
 void Partition::debug_load(Cpu& cpu) {
     static_cast<Scheduler*>(cpu.scheduler)->make_room_for(*this);
-    if (guest_ != nullptr) {
+    if (guest_ != nullptr && !guest_->vp().loaded()) {
         guest_->vp().load(cpu);
     }
 }

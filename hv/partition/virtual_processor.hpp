@@ -48,6 +48,7 @@ class VirtualProcessor {
     void run(Cpu&, u64 until_tsc);
     /// Puts the guest's state on this CPU, where it stays until leave(). Before reset() and enter_at() too.
     void load(Cpu&);
+    bool loaded() const { return loaded_; }
     /// Takes the guest's state off the CPU.
     void leave(Cpu&);
 

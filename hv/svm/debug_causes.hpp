@@ -36,7 +36,7 @@ struct DebugCauses {
 /// sets the bit of a code breakpoint on the next instruction together with a trap's: it has not been met yet,
 /// and comes as a fault of its own.
 constexpr DebugCauses debug_causes(u64 dr6_value, u64 dr7) {
-    EnabledPoints const points = enabled_points(dr7);
+    EnabledPoints const points = (dr6_value & dr6::kBreakpoints) != 0 ? enabled_points(dr7) : EnabledPoints{};
     u64 const traps = dr6_value & ((points.all & ~points.code) | dr6::kSingleStep | dr6::kTaskSwitch);
     u64 const faults = dr6_value & (points.code | dr6::kGeneralDetect);
     return traps != 0 ? DebugCauses{traps, true} : DebugCauses{faults, false};

@@ -46,6 +46,7 @@ class SvmVcpu final : public VirtVcpu {
     void set_tsc_aux(u64 value) override;
     void arm_breakpoints(HardwareBreakpoints const&) override;
     u8 cpl() override;
+    bool in_64bit_code() override;
     void set_tsc_offset(u64 offset) override;
     void clear_interrupt_shadow() override;
 

@@ -250,6 +250,10 @@ u8 SvmVcpu::cpl() {
     return vmcb_.state.cpl;
 }
 
+bool SvmVcpu::in_64bit_code() {
+    return (vmcb_.state.efer & efer::kLma) != 0 && (vmcb_.state.cs.attributes & kLongCode) != 0;
+}
+
 void SvmVcpu::set_tsc_offset(u64 offset) {
     vmcb_.control.tsc_offset = offset;
     mark_dirty(clean::kIntercepts);

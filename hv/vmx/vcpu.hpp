@@ -45,6 +45,7 @@ class VmxVcpu final : public VirtVcpu {
     void set_tsc_aux(u64 value) override;
     void arm_breakpoints(HardwareBreakpoints const& wanted) override;
     u8 cpl() override;
+    bool in_64bit_code() override;
     void set_tsc_offset(u64 offset) override;
     void clear_interrupt_shadow() override;
     void intercept_exceptions(u32 vectors) override;

@@ -333,6 +333,12 @@ u8 VmxVcpu::cpl() {
     return static_cast<u8>(Dpl::get(stack)); // SDM vol 3C, "Guest Register State": SS.DPL is the CPL
 }
 
+bool VmxVcpu::in_64bit_code() {
+    using arch::vmx::access_rights::Long;
+    u32 const code = vmcs_.read(f::guest_segment[static_cast<u8>(Seg::Cs)].access_rights);
+    return Long::get(code) != 0 && (vmcs_.read(f::guest_ia32_efer) & efer::kLma) != 0;
+}
+
 void VmxVcpu::set_tsc_offset(u64 offset) {
     vmcs_.write(f::tsc_offset, offset);
 }

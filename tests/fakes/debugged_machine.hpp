@@ -203,6 +203,7 @@ class DebuggedMachine final : public gdb::Target {
     std::vector<DebuggedPartition> partitions;
     u32 instructions_per_look = 100;
     bool has_avx = true;
+    gdb::Stop taken;
     usize room_for_conditions = 4096;
     std::vector<std::string> monitored;
 
@@ -248,17 +249,17 @@ class DebuggedMachine final : public gdb::Target {
         p.vps.at(vp).going = how;
         p.vps.at(vp).moved = false;
     }
-    bool take_stop(u32 index, gdb::Stop& stop) override {
+    gdb::Stop const* take_stop(u32 index) override {
         auto& p = partitions.at(index);
         if (!p.stop) p.run(instructions_per_look);
-        if (!p.stop) return false;
-        stop = *p.stop;
+        if (!p.stop) return nullptr;
+        taken = *p.stop;
         p.stop.reset();
         p.shall_stop = false;
         for (auto& vp : p.vps) {
             vp.going.reset();
         }
-        return true;
+        return &taken;
     }
     bool read_register(u32 index, u32 vp, RegisterId id, std::span<u8> to) override {
         auto const& p = partitions.at(index);

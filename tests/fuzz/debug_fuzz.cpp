@@ -182,6 +182,9 @@ bool special(ZydisDecodedInstruction const& i, ZydisDecodedOperand const& first)
 void check_instruction(StepBed& bed, decode::Code const& code) {
     decode::StepInstruction const i = decode::step_instruction(bed.cpu, code);
     auto const length = decode::instruction_length(code);
+    if (code.mode.code_bits == 64 && code.count >= 3 && decode::looks_ordinary(code.bytes)) {
+        REQUIRE_THAT(i.kind == decode::StepInstruction::Kind::Ordinary);
+    }
     if (i.kind != decode::StepInstruction::Kind::Ordinary) {
         REQUIRE_THAT(length.ok() && length.value() == i.length);
         REQUIRE_THAT(i.operand_bytes == 1 || i.operand_bytes == 2 || i.operand_bytes == 4 ||

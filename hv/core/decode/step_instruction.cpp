@@ -14,7 +14,7 @@ struct Opcode {
 };
 
 /// SDM vol 2, "Instruction Prefixes".
-bool is_prefix(u8 byte, bool long_mode) {
+constexpr bool is_prefix(u8 byte, bool long_mode) {
     switch (byte) {
     case 0x26: // ES, CS, SS, DS, FS, GS
     case 0x2e:
@@ -49,7 +49,7 @@ Opcode opcode(Code const& code) {
 }
 
 /// What the opcode would be in a valid instruction. SDM vol 2, "Opcode Map".
-Kind kind_of(Opcode const& opcode) {
+constexpr Kind kind_of(Opcode const& opcode) {
     constexpr u8 kStackSegment = 2;
     switch (opcode.value) {
     case 0x17: return Kind::PopStackSegment;
@@ -82,6 +82,23 @@ Kind kind_of(Opcode const& opcode) {
     default: return Kind::Ordinary;
     }
 }
+
+/// The bytes behind at most one REX prefix that may be, or lead to, one of ours.
+struct LookCloser {
+    u64 words[4] = {};
+    constexpr LookCloser() {
+        for (unsigned byte = 0; byte < 256; ++byte) {
+            bool const plain =
+                !is_prefix(static_cast<u8>(byte), true) && byte != 0x0f &&
+                kind_of({.value = static_cast<u16>(byte), .next = kSsInModRm}) == Kind::Ordinary;
+            words[byte / 64] |= u64{!plain} << byte % 64;
+        }
+    }
+    constexpr bool has(u8 byte) const { return (words[byte / 64] >> byte % 64 & 1) != 0; }
+    static constexpr bool has_0f(u8 byte) { return (byte & 0xfd) == 0x05 || (byte & 0xfe) == 0x34; }
+    static constexpr u8 kSsInModRm = 2 << 3;
+};
+constexpr LookCloser kLookCloser;
 
 void found_in_memory(LinearOperand const& at, StepInstruction& out) {
     out.from_memory = true;
@@ -137,6 +154,14 @@ bool fill_in(CpuView& cpu, Code const& code, Opcode const& opcode, Decoded const
     }
 }
 } // namespace
+
+bool looks_ordinary(u8 const* bytes) {
+    u8 const first = bytes[0];
+    if ((first & 0xf0) != 0x40) {
+        return first == 0x0f ? !kLookCloser.has_0f(bytes[1]) : !kLookCloser.has(first);
+    }
+    return bytes[1] == 0x0f ? !kLookCloser.has_0f(bytes[2]) : !kLookCloser.has(bytes[1]);
+}
 
 StepInstruction step_instruction(CpuView& cpu, Code const& code) {
     Opcode const first = opcode(code);

@@ -31,6 +31,10 @@ struct StepInstruction {
     Reg from = Reg::Rax;
 };
 
+/// A look at the first three bytes of 64-bit code: true says that step_instruction() will find it Ordinary,
+/// as it does most. Some ten instructions.
+bool looks_ordinary(u8 const* bytes);
+
 /// Tells what @p code starts with. Ordinary ones take some 50 instructions and no decoder. What would raise
 /// #UD, or #GP or #SS for its memory operand, is Ordinary.
 StepInstruction step_instruction(CpuView&, Code const&);

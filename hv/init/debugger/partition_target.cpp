@@ -38,11 +38,12 @@ ResumeOrder order_of(gdb::Resume const& how) {
 
 void fill(gdb::Stop::Registers& registers, VirtVcpu& hw) {
     VcpuView view{hw};
-    registers = {.filled = true,
-                 .code_bits = code_mode(view).code_bits,
-                 .rip = hw.read(Reg::Rip),
-                 .rsp = hw.read(Reg::Rsp),
-                 .rbp = hw.read(Reg::Rbp)};
+    registers.filled = true;
+    registers.code_bits = hw.in_64bit_code() ? 64 : code_mode(view).code_bits;
+    registers.rip = hw.read(Reg::Rip);
+    registers.rsp = hw.read(Reg::Rsp);
+    registers.rbp = hw.read(Reg::Rbp);
+    registers.cs_base = registers.ss_base = 0;
     if (registers.code_bits != 64) {
         registers.cs_base = hw.read(Seg::Cs).base;
         registers.ss_base = hw.read(Seg::Ss).base;
@@ -112,35 +113,48 @@ void PartitionTarget::resume(u32 index, u32, gdb::Resume const& how) {
     if (how.kind == gdb::Resume::Kind::Step) {
         step_since_tsc_ = arrived_tsc_;
     }
-    with_guest(index, [&](Partition& p, Guest&) { p.debug_resume(order_of(how)); });
+    ResumeOrder const order = order_of(how);
+    on_cpu(index, [&](Partition& p, Cpu& cpu) {
+        if (p.guest() != nullptr) {
+            p.debug_load(cpu);
+            if (p.debug_resume(cpu, order)) { // the session looks before it rests
+                __atomic_fetch_or(&stopped_, u64{1} << index, __ATOMIC_RELEASE);
+            }
+        }
+    });
 }
 
-bool PartitionTarget::take_stop(u32 index, gdb::Stop& stop) {
+gdb::Stop const* PartitionTarget::take_stop(u32 index) {
     u64 const bit = u64{1} << index;
     if ((__atomic_load_n(&stopped_, __ATOMIC_ACQUIRE) & bit) == 0) {
-        return false;
+        return nullptr;
     }
     __atomic_fetch_and(&stopped_, ~bit, __ATOMIC_ACQ_REL);
     bool taken = false;
     on_cpu(index, [&](Partition& p, Cpu& cpu) {
-        StopEvent event;
         if (p.debug_take_end()) {
-            stop = {.reason = gdb::Stop::Reason::Ended};
+            stop_ = {.reason = gdb::Stop::Reason::Ended};
             taken = true;
-        } else if (p.debugger() != nullptr && p.debugger()->take_stop(event)) {
-            stop = {.reason = reason_of(event.reason),
-                    .vp = event.vp,
-                    .address = event.address,
-                    .software = event.software};
+            return;
+        }
+        StopEvent const* const event = p.debugger() != nullptr ? p.debugger()->take_stop() : nullptr;
+        if (event != nullptr) {
             taken = true;
+            stop_.reason = reason_of(event->reason);
+            stop_.vp = event->vp;
+            stop_.address = event->address;
+            stop_.software = event->software;
             p.debug_load(cpu);
-            fill(stop.registers, p.guest()->vp().hardware());
+            fill(stop_.registers, p.guest()->vp().hardware());
         }
     });
-    if (taken && stop.reason == gdb::Stop::Reason::Stepped && step_since_tsc_ != 0) {
+    if (!taken) {
+        return nullptr;
+    }
+    if (stop_.reason == gdb::Stop::Reason::Stepped && step_since_tsc_ != 0) {
         stepped_ = index;
     }
-    return taken;
+    return &stop_;
 }
 
 void PartitionTarget::answered(u64 tsc) {

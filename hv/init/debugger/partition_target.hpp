@@ -26,7 +26,7 @@ class PartitionTarget final : public gdb::Target, public partition::DebuggerHost
     void remove_points(u32 index) override;
     void interrupt(u32 index) override;
     void resume(u32 index, u32 vp, gdb::Resume const& how) override;
-    bool take_stop(u32 index, gdb::Stop& stop) override;
+    gdb::Stop const* take_stop(u32 index) override;
     bool read_register(u32 index, u32 vp, gdb::RegisterId, std::span<u8> to) override;
     bool write_register(u32 index, u32 vp, gdb::RegisterId, std::span<u8 const> from) override;
     u32 code_bits(u32 index, u32 vp) override;
@@ -72,6 +72,7 @@ class PartitionTarget final : public gdb::Target, public partition::DebuggerHost
     Wake wake_;
     void* wake_context_;
     u64 stopped_ = 0; ///< bit n: partition n has a stop to tell; any CPU
+    gdb::Stop stop_;  ///< taken last
     u64 arrived_tsc_ = 0;
     u64 step_since_tsc_ = 0; ///< of the step that is under way or has just ended
     u32 stepped_ = kNone;    ///< whose step has ended

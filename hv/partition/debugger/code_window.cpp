@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hv/partition/debugger/code_window.hpp"
 #include "hv/base/bits.hpp"
+#include <cstring>
 
 namespace hv::partition {
 namespace {
@@ -56,26 +57,25 @@ bool CodeWindow::open(u64 cr3, mm::GuestMemory& memory, u64 page) {
     return true;
 }
 
-bool CodeWindow::fetch(VirtVcpu& hw, mm::GuestMemory& memory, decode::Code& code) {
-    constexpr u16 kLongCode = 1u << 9;
+u8 const* CodeWindow::at_rip(VirtVcpu& hw, mm::GuestMemory& memory) {
     u64 const rip = hw.read(Reg::Rip), offset = rip & (kPageBytes - 1);
-    if (offset > kPageBytes - sizeof code.bytes || (hw.read(Seg::Cs).attributes & kLongCode) == 0 ||
-        (hw.read(StateMsr::IA32_EFER) & efer::kLma) == 0 || (hw.read(ControlReg::Cr4) & cr4::kLa57) != 0) {
-        return false;
+    if (offset > kPageBytes - decode::kMaxInstructionBytes || !hw.in_64bit_code() ||
+        (hw.read(ControlReg::Cr4) & cr4::kLa57) != 0) {
+        return nullptr;
     }
     u64 const cr3 = hw.read(ControlReg::Cr3), page = rip - offset;
-    if (!holds(cr3, memory, page) && !open(cr3, memory, page)) {
+    return holds(cr3, memory, page) || open(cr3, memory, page) ? bytes_ + offset : nullptr;
+}
+
+bool CodeWindow::fetch(VirtVcpu& hw, mm::GuestMemory& memory, decode::Code& code) {
+    u8 const* const bytes = at_rip(hw, memory);
+    if (bytes == nullptr) {
         return false;
     }
     code.mode = {};
-    code.linear = rip;
+    code.linear = hw.read(Reg::Rip);
     code.count = sizeof code.bytes;
-    u64 low, high; // two overlapping words are 15 bytes
-    static_assert(sizeof code.bytes == 15);
-    __builtin_memcpy(&low, bytes_ + offset, sizeof low);
-    __builtin_memcpy(&high, bytes_ + offset + 7, sizeof high);
-    __builtin_memcpy(code.bytes, &low, sizeof low);
-    __builtin_memcpy(code.bytes + 7, &high, sizeof high);
+    std::memcpy(code.bytes, bytes, sizeof code.bytes);
     return true;
 }
 } // namespace hv::partition

@@ -11,7 +11,9 @@ namespace hv::partition {
 /// On the partition's CPU. 4-level paging in 64-bit code only; everything else is fetched as ever.
 class CodeWindow {
   public:
-    /// The bytes at RIP. @return false: fetch them by decode::fetch_code()
+    /// decode::kMaxInstructionBytes at RIP, in place. @return nullptr: fetch them by decode::fetch_code()
+    u8 const* at_rip(VirtVcpu& hw, mm::GuestMemory& memory);
+    /// The same as a copy. @return false where that has none
     bool fetch(VirtVcpu& hw, mm::GuestMemory& memory, decode::Code& code);
     void forget() { entries_ = 0; }
 

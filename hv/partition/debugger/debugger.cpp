@@ -90,23 +90,23 @@ void Debugger::resume(ResumeOrder const& order) {
     case ResumeOrder::Kind::StepRange: mode_ = Mode::StepRange; break;
     }
     resume_flag_asked_ = 0; // the code may have changed
-    if (!points_.empty()) {
-        placed_ = false; // the debugger has changed points, or the guest's tables, meanwhile
+    if ((placement_.guarded | placement_.homeless) != 0 ||
+        (!points_.empty() && in_based_code() != in_based_code_)) {
+        placed_ = false; // who has a debug register does not mind what the guest's tables say now
     }
     guest_->vp().attend_soon();
 }
 
-bool Debugger::take_stop(StopEvent& event) {
+StopEvent const* Debugger::take_stop() {
     if (stop_told_ || mode_ != Mode::Stopped) {
-        return false;
+        return nullptr;
     }
     stop_told_ = true;
-    event = event_;
-    return true;
+    return &event_;
 }
 
 void Debugger::stop(StopEvent const& event) {
-    if (guest_ != nullptr) {
+    if (guards_.any_open()) {
         guards_.close_all(guest_->memory());
     }
     past_point_ = repeats_ = false;
@@ -158,7 +158,8 @@ bool Debugger::guardable(debug::PointSpec const& spec) {
 void Debugger::place_points() {
     VirtVcpu& hw = guest_->vp().hardware();
     debug::PlacementRules rules;
-    rules.code_breakpoints = !hw.breakpoints_ignore_cs_base() || hw.read(Seg::Cs).base == 0;
+    in_based_code_ = in_based_code();
+    rules.code_breakpoints = !hw.breakpoints_ignore_cs_base() || !in_based_code_;
     placement_ = debug::place(guest_->vp().guest_breakpoints(), points_, rules);
     if (placement_.guarded != 0) { // registers do not suffice: who can do without one?
         debug::for_each_point(points_.used(), [&](unsigned i) {
@@ -220,8 +221,17 @@ void Debugger::arm(Armed wanted) {
     }
 }
 
+bool Debugger::in_based_code() {
+    VirtVcpu& hw = guest_->vp().hardware();
+    return !hw.in_64bit_code() && hw.read(Seg::Cs).base != 0;
+}
+
 u64 Debugger::linear_rip() {
-    VcpuView view{guest_->vp().hardware()};
+    VirtVcpu& hw = guest_->vp().hardware();
+    if (hw.in_64bit_code()) {
+        return hw.read(Reg::Rip);
+    }
+    VcpuView view{hw};
     return decode::linear_rip(view, code_mode(view));
 }
 } // namespace hv::partition

@@ -45,12 +45,14 @@ class Debugger {
     void crashed();
     void interrupt();
     void resume(ResumeOrder const& order);
-    /// The stop since the last resume(), attach() or rebooted(), once.
-    bool take_stop(StopEvent& event);
+    /// The stop since the last resume(), attach() or rebooted(), once; nullptr: none. Good until the next.
+    StopEvent const* take_stop();
 
     /// Runs the guest as the last resume() said, until it halts, the time is up, the partition has work to do
     /// or it has stopped().
     void run(Cpu&, u64 until_tsc);
+    /// The first entry of a step; run() makes those that are left unless it has stopped().
+    void step_now(Cpu&, u64 until_tsc);
 
     Result<void, debug::PointTableError> insert(debug::PointSpec const&, std::span<u8 const> conditions);
     bool remove(debug::PointSpec const&);
@@ -83,6 +85,7 @@ class Debugger {
     bool stepping() const { return mode_ != Mode::Continue || past_point_ || shadow_ || guards_.any_open(); }
     void free_turn(Cpu&);
     void step_turn(Cpu&);
+    bool nothing_to_plan();
     debug::StepPlan plan_step();
     void step_natively(Cpu&, debug::StepPlan const&, bool mind_timers);
     void run_to(Cpu&, debug::StepPlan const&, bool mind_timers);
@@ -101,6 +104,7 @@ class Debugger {
     bool guardable(debug::PointSpec const&);
     void guard_points();
     u64 linear_rip();
+    bool in_based_code();
     static void debug_registers_changed(void* self);
 
     HostServices& host_;
@@ -109,12 +113,13 @@ class Debugger {
     bool attached_ = false;
     bool stop_told_ = true;
     bool holds_interrupts_ = true;
-    bool past_point_ = false;   ///< the instruction at RIP must run before points count again
-    bool repeats_ = false;      ///< a repeated instruction is under way
-    bool shadow_ = false;       ///< an emulated STI or MOV SS: no interrupt before one more instruction
-    u64 resume_flag_asked_ = 0; ///< execution points whose instruction was looked at: may RFLAGS.RF pass it
-    u64 resume_flag_works_ = 0; ///< these
-    bool placed_ = false;       ///< placement_ is up to date
+    bool past_point_ = false;    ///< the instruction at RIP must run before points count again
+    bool repeats_ = false;       ///< a repeated instruction is under way
+    bool shadow_ = false;        ///< an emulated STI or MOV SS: no interrupt before one more instruction
+    u64 resume_flag_asked_ = 0;  ///< execution points whose instruction was looked at: may RFLAGS.RF pass it
+    u64 resume_flag_works_ = 0;  ///< these
+    bool placed_ = false;        ///< placement_ is up to date
+    bool in_based_code_ = false; ///< it was made for code with a CS base
     Mode mode_ = Mode::Continue;
     Armed armed_ = Armed::Unknown;
     ResumeOrder::Kind last_order_ = ResumeOrder::Kind::Continue;

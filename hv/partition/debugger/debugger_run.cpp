@@ -63,6 +63,14 @@ void Debugger::run(Cpu& cpu, u64 until_tsc) {
     }
 }
 
+void Debugger::step_now(Cpu& cpu, u64 until_tsc) {
+    guest_->vp().begin_slice(cpu, until_tsc);
+    if (!placed_) {
+        place_points();
+    }
+    step_turn(cpu);
+}
+
 void Debugger::free_turn(Cpu& cpu) {
     VirtualProcessor& vp = guest_->vp();
     arm(Armed::All);
@@ -95,7 +103,6 @@ void Debugger::free_turn(Cpu& cpu) {
 /// One entry on the way through the instruction at RIP, or through the delivery of the event that waits.
 void Debugger::step_turn(Cpu& cpu) {
     VirtualProcessor& vp = guest_->vp();
-    VirtVcpu& hw = vp.hardware();
     bool const mind_timers = !holds_interrupts_ && mode_ != Mode::Continue;
     if (mind_timers) {
         vp.attend_if_asked();
@@ -105,9 +112,12 @@ void Debugger::step_turn(Cpu& cpu) {
     if (vp.halted()) {
         vp.end_halt();
     }
-    // A monitor trap flag leaves nothing to plan but for repeated instructions, which show when they stay
-    // where they are.
-    StepPlan const plan = hw.steps_exactly() && !repeats_ ? StepPlan{} : plan_step();
+    if (nothing_to_plan()) {
+        static constexpr StepPlan kNative{};
+        step_natively(cpu, kNative, mind_timers);
+        return;
+    }
+    StepPlan const plan = plan_step();
     switch (plan.kind) {
     case StepPlan::Kind::Native:
     case StepPlan::Kind::Repeat:
@@ -115,6 +125,20 @@ void Debugger::step_turn(Cpu& cpu) {
     case StepPlan::Kind::RunTo: run_to(cpu, plan, mind_timers); return;
     case StepPlan::Kind::Emulate: emulate(cpu, plan, mind_timers); return;
     }
+}
+
+/// A monitor trap flag leaves nothing to plan but for repeated instructions, which show when they stay where
+/// they are. Without one most instructions need no plan either.
+bool Debugger::nothing_to_plan() {
+    VirtVcpu& hw = guest_->vp().hardware();
+    if (hw.steps_exactly()) {
+        return !repeats_;
+    }
+    if (hw.waiting_event()) {
+        return false;
+    }
+    u8 const* const code = code_.at_rip(hw, guest_->memory());
+    return code != nullptr && decode::looks_ordinary(code);
 }
 
 StepPlan Debugger::plan_step() {
@@ -135,7 +159,7 @@ void Debugger::step_natively(Cpu& cpu, StepPlan const& plan, bool mind_timers) {
     VirtualProcessor& vp = guest_->vp();
     VirtVcpu& hw = vp.hardware();
     u64 const before = hw.read(Reg::Rip);
-    bool const delivers = hw.waiting_event().has_value();
+    bool const delivers = hw.steps_exactly() && hw.waiting_event().has_value();
     arm(Armed::ForStep);
     hw.step_once();
     Exit const& exit = vp.enter(cpu, mind_timers);
@@ -324,7 +348,9 @@ u64 Debugger::watchpoints_touched(NestedFaultExit const& fault) {
 }
 
 void Debugger::instruction_done() {
-    guards_.close_all(guest_->memory());
+    if (guards_.any_open()) {
+        guards_.close_all(guest_->memory());
+    }
     past_point_ = repeats_ = false;
     ++counters_.steps;
     if (condition_since_tsc_ != 0) {

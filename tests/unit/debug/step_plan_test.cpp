@@ -47,6 +47,27 @@ TEST_CASE("ordinary instructions and those that exit are stepped natively", "[de
     }
 }
 
+TEST_CASE("the quick look calls nothing ordinary that is not", "[debug]") {
+    StepBed bed;
+    bed.long_mode();
+    decode::Code code;
+    code.count = sizeof code.bytes;
+    u32 ordinary = 0, quickly = 0;
+    for (u32 first = 0; first < 0x100; ++first) {
+        for (u32 second = 0; second < 0x100; ++second) {
+            for (u8 const third : {0x00, 0x05, 0x07, 0x34, 0x35, 0x90, 0x9c, 0xcf, 0xd0, 0xfb}) {
+                code.bytes[0] = static_cast<u8>(first), code.bytes[1] = static_cast<u8>(second);
+                code.bytes[2] = third;
+                bool const is = decode::step_instruction(bed.cpu, code).kind == Instruction::Ordinary;
+                bool const looks = decode::looks_ordinary(code.bytes);
+                if (looks && !is) FAIL(first << ' ' << second << ' ' << +third);
+                ordinary += is, quickly += looks;
+            }
+        }
+    }
+    CHECK(quickly > ordinary / 10 * 9);
+}
+
 TEST_CASE("what raises #UD is stepped natively", "[debug]") {
     StepBed bed;
     bed.long_mode();

@@ -129,7 +129,7 @@ TEST_CASE("what does not fit is dropped whole", "[gdb]") {
         line.writer->packet(big);
         line.writer->begin();
         line.writer->put('l');
-        line.writer->tagged(1, 2, 8);
+        line.writer->registers(std::array{PacketWriter::Tagged{2, 1}}, 8);
         line.writer->hex(std::array<u8, 4>{});
         line.writer->set_first('m');
         line.writer->end(true);
@@ -140,6 +140,23 @@ TEST_CASE("what does not fit is dropped whole", "[gdb]") {
         line.writer->packet("OK");
     }
     CHECK(line.drain().size() <= PacketWriter::kBufferBytes);
+}
+
+TEST_CASE("registers are told by number and in memory's order", "[gdb]") {
+    Line line;
+    line.writer->stop_acks();
+    std::array const registers{PacketWriter::Tagged{0xffff'ffff'8123'45af, 0x10},
+                               PacketWriter::Tagged{0x0099'aabb'ccdd'eeff, 7}};
+    line.writer->begin();
+    line.writer->put('T');
+    line.writer->registers(registers, 8);
+    line.writer->put("x;");
+    line.writer->end();
+    CHECK(line.drain() == test::framed("T10:af452381ffffffff;07:ffeeddccbbaa9900;x;"));
+    line.writer->begin();
+    line.writer->registers(registers, 4);
+    line.writer->end();
+    CHECK(line.drain() == test::framed("10:af452381;07:ffeeddcc;"));
 }
 
 TEST_CASE("a new gdb gets nothing of what the last one was owed", "[gdb]") {

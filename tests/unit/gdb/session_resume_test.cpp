@@ -124,6 +124,22 @@ TEST_CASE("a crash is told at each attempt to go on", "[gdb]") {
     CHECK(b.gdb.ask("vCont;s:p1.1").starts_with("T05"));
 }
 
+TEST_CASE("the same resume once more does the same, and nothing else passes for it", "[gdb]") {
+    Bench b;
+    b.gdb.connect();
+    b.first().vps[0].set(RegisterId::Rip, 0x1000);
+    CHECK(b.gdb.ask("vCont;") == "E01");
+    CHECK(contains(b.gdb.ask("vCont;s:p1.1;c:p1.-1"), "10:0110000000000000;"));
+    CHECK(contains(b.gdb.ask("vCont;s:p1.1;c:p1.-1"), "10:0210000000000000;"));
+    CHECK(b.gdb.ask("vCont;") == "E01");
+    CHECK(b.gdb.ask("vCont;s:p1.1;c:p1.-") == "E01");
+    CHECK(contains(b.gdb.ask("vCont;s:p1.1;c:p1.-1"), "10:0310000000000000;"));
+    CHECK(b.gdb.ask("vCont;s:p1.1;c:p2.-1;s:p1.1;c:p1.-1;x") == "E01");
+    CHECK(contains(b.gdb.ask("vCont;s:p1.1;c:p1.-1"), "10:0410000000000000;"));
+    CHECK(b.gdb.ask("D;1") == "OK");
+    CHECK(b.gdb.ask("vCont;s:p1.1;c:p1.-1") == "E01");
+}
+
 TEST_CASE("the end of a partition takes it from the list", "[gdb]") {
     Bench b;
     b.code({0x90, 0xf4});

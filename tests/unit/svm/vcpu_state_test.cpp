@@ -111,6 +111,21 @@ TEST_CASE("CPL is SS.DPL, in both places the hardware may look", "[svm][state]")
     rig.run(); // the fake compares the two
 }
 
+TEST_CASE("64-bit code is long mode and CS.L", "[svm][state]") {
+    Rig rig;
+    auto& v = *rig.vcpu;
+    v.reset();
+    CHECK_FALSE(v.in_64bit_code());
+    v.write(Seg::Cs, {0x10, 0xa9b, ~0u, 0});
+    CHECK_FALSE(v.in_64bit_code());
+    v.write(ControlReg::Cr4, cr4::kPae);
+    v.write(StateMsr::IA32_EFER, efer::kLme);
+    v.write(ControlReg::Cr0, cr0::kPe | cr0::kPg);
+    CHECK(v.in_64bit_code());
+    v.write(Seg::Cs, {0x10, 0xc9b, ~0u, 0});
+    CHECK_FALSE(v.in_64bit_code());
+}
+
 TEST_CASE("advancing ends the shadow and the resume flag", "[svm][state]") {
     Rig rig;
     rig.stop_in_shadow();
