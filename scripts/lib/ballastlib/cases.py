@@ -121,6 +121,7 @@ class Case:
     debugger   the serial port that the configuration gives to the debugger is a TCP port, see debug()
     real_time  idle time passes instead of being skipped (QEMU): for clocks that must not run while gdb thinks
     prepare    called before the machine starts, for what has to be fetched; a text it returns is why the test fails
+    remark     called when it has passed; a text it returns stands behind the result: what could not be had and what was done instead
     """
     name: str
     config: str
@@ -136,6 +137,7 @@ class Case:
     debugger: bool = False
     real_time: bool = False
     prepare: Callable | None = None
+    remark: Callable | None = None
 
 
 def load(folder=ROOT / "tests/emulator"):

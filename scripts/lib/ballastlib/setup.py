@@ -3,14 +3,15 @@
 
 Zydis comes from its Debian source package (the binary package is a shared library, useless to a kernel), the guest's stock
 kernel and Bochs 3.0 from packages that are unpacked under build/cache and not installed. The kernel's symbols are large and
-only fetched when a debugger wants them: "scripts/setup symbols", or the test that steps through Linux.
+only fetched when a debugger wants them: "scripts/setup symbols", or the test that steps through Linux. What the image itself knows
+of its symbols is there without that.
 """
 import shutil
 import struct
 import subprocess
 
-from . import apt
-from .paths import BOCHS3, CACHE, GUEST_KERNEL, GUEST_KERNEL_SYMBOLS, show
+from . import apt, bzimage, symbol_file
+from .paths import BOCHS3, CACHE, GUEST_KERNEL, GUEST_KERNEL_SYMBOLS, preset_dir, show
 from .say import Failure, note, run, step
 
 PACKAGES = """
@@ -84,7 +85,7 @@ def guest_kernel_package_version():
 
 
 def guest_kernel_symbols():
-    """The stock kernel's vmlinux with debug information, or None when it is not fetched."""
+    """Debian's vmlinux of the stock kernel with debug information, or None when it is not fetched."""
     file = GUEST_KERNEL_SYMBOLS / f"vmlinux-{guest_kernel_version()}"
     return file if file.is_file() else None
 
@@ -102,6 +103,12 @@ def _unpack_one(deb, member, into):
         part.unlink()
         raise Failure(f"{deb.name} holds no {member}: {done.stderr.strip()[-200:]}")
     part.rename(into)
+
+
+_OUR_KERNEL = """\
+A kernel of ours has symbols with lines and types; scripts/build makes it. In two terminals:
+    ./scripts/run --config scripts/lib/debug.dts --gdb 1234        # then type there: start pvh
+    gdb -ex 'target extended-remote :1234' -ex 'detach' -ex 'attach 2' {}"""
 
 
 def fetch_symbols():
@@ -129,6 +136,29 @@ def fetch_symbols():
     except Failure as failure:
         note(f"the stock kernel's symbols are not to be had: {failure}")
         failed.write_text(f"{release} {version}\n{failure}\n")
+
+
+def image_symbols_file():
+    """Where image_symbols() puts its file."""
+    return GUEST_KERNEL_SYMBOLS / "from-image" / f"vmlinux-{guest_kernel_version()}"
+
+
+def image_symbols():
+    """A file for gdb made, anew, from the stock kernel's image: functions and variables, stacks, no lines and no types. Failure when the
+    image knows no symbols.
+    """
+    fetch_guest_kernel()
+    release, file = guest_kernel_version(), image_symbols_file()
+    with step("reading the symbols in the stock guest kernel's image"):
+        try:
+            content = symbol_file.make(bzimage.unpack(GUEST_KERNEL / "boot" / f"vmlinuz-{release}"))
+        except Failure as failure:
+            raise Failure(f"vmlinuz-{release}: {failure}\n{_OUR_KERNEL.format(show(preset_dir('gcc') / 'tests/guests/debug/kernel64'))}") from None
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part")
+        part.write_bytes(content)
+        part.rename(file)
+    return file
 
 
 def fetch_bochs3():
@@ -165,20 +195,32 @@ def setup(only=None):
         action()
 
 
+def _symbols(from_image):
+    """The command "symbols": prints which file gdb takes."""
+    file = None
+    if not from_image:
+        (GUEST_KERNEL_SYMBOLS / "failed").unlink(missing_ok=True)  # a person asks: try again
+        setup("symbols")
+        file = guest_kernel_symbols()
+    if file:
+        note(f"symbols of the stock guest kernel: {show(file)}")
+        return
+    note("what the image carries is used: functions, variables and their addresses, but no source lines, no types, no arguments")
+    note(f"symbols of the stock guest kernel: {show(image_symbols())}")
+
+
 def entry(arguments):
     if arguments and arguments[0] in ("-h", "--help"):
-        print("usage: scripts/setup [symbols]        installs and fetches what a build and a run need (idempotent);\n"
-              "       symbols: the stock guest kernel's vmlinux for gdb instead")
+        print("usage: scripts/setup                          installs and fetches what a build and a run need (idempotent)\n"
+              "       scripts/setup symbols [--from-image]   makes the stock guest kernel's vmlinux for gdb instead: Debian's with debug\n"
+              "                                              information (280 MB); where that is not to be had, or with --from-image,\n"
+              "                                              what the kernel's image carries, without lines and types")
         return 0
-    only = arguments.pop(0) if arguments and arguments[0] in _ON_DEMAND else None
+    if arguments and arguments[0] == "symbols" and arguments[1:] in ([], ["--from-image"]):
+        _symbols(from_image=len(arguments) == 2)
+        return 0
     if arguments:
-        raise Failure(f"unknown argument {arguments[0]}; scripts/setup takes none, or symbols")
-    setup(only)
-    if only == "symbols":
-        file = guest_kernel_symbols()
-        if not file:
-            raise Failure((GUEST_KERNEL_SYMBOLS / "failed").read_text().partition("\n")[2].strip())
-        note(f"symbols of the stock guest kernel: {show(file)}")
-        return 0
+        raise Failure(f"unknown argument {arguments[0]}; scripts/setup takes none, or symbols [--from-image]")
+    setup()
     note(f"set-up complete ({show(CACHE)})")
     return 0

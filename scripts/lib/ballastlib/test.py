@@ -90,7 +90,8 @@ def emulator(kind, report, wanted, preset="gcc"):
             continue
         began = time.monotonic()
         why, log = cases.run_case(kind, name, case, preset)
-        report.add(full, why if why is None else f"{why} (log {show(log)})", time.monotonic() - began)
+        remark = case.remark() if case.remark and why is None else None
+        report.add(full, why if why is None else f"{why} (log {show(log)})", time.monotonic() - began, remark or "")
 
 
 def _listing():
