@@ -142,13 +142,14 @@ void sstep(Partition& p, Guest&, std::string_view argument, LineSink& lines) {
 }
 
 /// With kernel address-space layout randomisation the kernel runs a slide away from where it is linked. LSTAR
-/// holds the address of entry_SYSCALL_64.
+/// holds the address of entry_SYSCALL_64. Offsets of per-CPU variables do not move, so "symbol-file -o" would
+/// spoil them.
 void kaslr(Partition&, Guest& guest, std::string_view argument, LineSink& lines) {
     Line line{lines};
     u64 linked = 0;
     u64 const lstar = guest.vp().hardware().read(StateMsr::IA32_LSTAR);
     if (lstar == 0) {
-        line.say("the kernel has not set up its system calls yet: LSTAR is 0; try again later");
+        line.say("no system calls are set up yet: LSTAR is 0");
     } else if (argument.empty()) {
         line.say("entry_SYSCALL_64 runs at {:x}; with the symbols loaded where they are linked:", lstar);
         line.say("  eval \"monitor kaslr %lx\", &entry_SYSCALL_64");
@@ -157,7 +158,8 @@ void kaslr(Partition&, Guest& guest, std::string_view argument, LineSink& lines)
     } else if (linked == lstar) {
         line.say("no slide: the symbols fit as they are");
     } else {
-        line.say("slide {:x}: symbol-file -o 0x{:x} VMLINUX", lstar - linked, lstar - linked);
+        line.say("slide {:x}: symbol-file, then add-symbol-file VMLINUX -o 0x{:x} -s .data..percpu 0",
+                 lstar - linked, lstar - linked);
     }
 }
 
