@@ -139,6 +139,8 @@ class VirtVcpu {
     /// switch or INT1 (then `instruction_bytes` is not 0). The core tells whose it is and injects the
     /// guest's. The processor's DR6 is nobody's and cleared.
     virtual void intercept_exceptions(u32 vectors) = 0;
+    /// MOV to CR3, which nobody else asks for, exits as ControlRegister before it has run. Not over reset().
+    virtual void report_cr3_writes(bool wanted) = 0;
     /// Runs one instruction at the next run() and returns SingleStep, or the exit that the instruction made.
     /// HostEvent: it has not run, ask again. An exception that it raises is reported as SingleStep, is
     /// waiting then (waiting_event()) and RIP is still on it. An armed breakpoint that it meets is reported

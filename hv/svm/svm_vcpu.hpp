@@ -51,6 +51,7 @@ class SvmVcpu final : public VirtVcpu {
     void clear_interrupt_shadow() override;
 
     void intercept_exceptions(u32 vectors) override;
+    void report_cr3_writes(bool wanted) override;
     void step_once() override;
     bool steps_exactly() const override { return false; }
     bool breakpoints_ignore_cs_base() const override { return true; }

@@ -269,6 +269,15 @@ void SvmVcpu::intercept_exceptions(u32 vectors) {
     mark_dirty(clean::kIntercepts);
 }
 
+void SvmVcpu::report_cr3_writes(bool wanted) {
+    constexpr u16 kCr3 = 1u << 3;
+    u16& writes = vmcb_.control.intercept_cr_write;
+    if (((writes & kCr3) != 0) != wanted) {
+        writes ^= kCr3;
+        mark_dirty(clean::kIntercepts);
+    }
+}
+
 void SvmVcpu::nested_changed() {
     pending_ |= kFlush;
 }
@@ -281,6 +290,7 @@ void SvmVcpu::reset() {
     control.interrupt_control &= ~arch::svm::interrupt_control::kVirtualIrq;
     control.event_injection = 0;
     control.intercept_instructions1 &= ~kFlagsIntercepts;
+    report_cr3_writes(false);
     control.clean = 0;
     set_hidden_cr0(kHideable); // CR0 is 6000_0010h
     pending_ = (pending_ & kUnloaded) | kFlush | kStateWritten;

@@ -49,6 +49,7 @@ class VmxVcpu final : public VirtVcpu {
     void set_tsc_offset(u64 offset) override;
     void clear_interrupt_shadow() override;
     void intercept_exceptions(u32 vectors) override;
+    void report_cr3_writes(bool wanted) override;
     void step_once() override;
     bool steps_exactly() const override { return backend_.controls().has_monitor_trap; }
     bool breakpoints_ignore_cs_base() const override { return false; }
@@ -119,7 +120,10 @@ class VmxVcpu final : public VirtVcpu {
     [[gnu::cold]] void initialise_vmcs();
     void sync_long_mode();
     bool in_64bit_mode() const;
-    void switch_interrupt_window(bool on);
+    void switch_interrupt_window(bool on) {
+        switch_primary(arch::vmx::primary::InterruptWindowExiting::mask, on);
+    }
+    void switch_primary(u64 control, bool on);
     void load_debug_registers();
 
     u64 rip() {

@@ -125,6 +125,7 @@ void VmxVcpu::reset() {
     write(Seg::Tr, {0, kBusyTss, kRealLimit, 0});
     write_gdtr({0, kRealLimit});
     write_idtr({0, kRealLimit});
+    report_cr3_writes(false);
     write(ControlReg::Cr0, kResetCr0);
     write(ControlReg::Cr2, 0);
     write(ControlReg::Cr3, 0);
@@ -349,9 +350,8 @@ void VmxVcpu::clear_interrupt_shadow() {
     }
 }
 
-void VmxVcpu::switch_interrupt_window(bool on) {
-    using arch::vmx::primary::InterruptWindowExiting;
-    auto const wanted = static_cast<u32>(InterruptWindowExiting::set(primary_, on ? 1 : 0));
+void VmxVcpu::switch_primary(u64 control, bool on) {
+    auto const wanted = static_cast<u32>(on ? primary_ | control : primary_ & ~control);
     if (wanted != primary_) {
         primary_ = wanted;
         work_ |= kControls;
@@ -361,6 +361,10 @@ void VmxVcpu::switch_interrupt_window(bool on) {
 void VmxVcpu::intercept_exceptions(u32 vectors) {
     exceptions_ = vectors;
     work_ |= kExceptions;
+}
+
+void VmxVcpu::report_cr3_writes(bool wanted) {
+    switch_primary(arch::vmx::primary::Cr3LoadExiting::mask, wanted);
 }
 
 void VmxVcpu::nested_changed() {

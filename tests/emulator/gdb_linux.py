@@ -60,13 +60,14 @@ def _session(machine, gdb):
     gdb("delete")
     if gdb.value("$cs") & 3 == 0 and gdb.value("$gs_base") >> 63:
         contains("the current task", gdb("print ((struct task_struct *)*(unsigned long *)($gs_base + (unsigned long)&current_task))->comm"), '"')
-    before = gdb.value("jiffies")
+    # Linux starts five minutes before the wrap of 32 bits; HZ is 250.
+    since_boot = gdb.value("jiffies") - (2**32 - 300 * 250)
+    check(250 < since_boot < 600 * 250, f"{since_boot} jiffies since the start")
     # Ftrace, jump labels and static calls patch the text that breakpoints are in; hot functions with conditions for the hypervisor.
     gdb("break vfs_read if $rdx == 12345678")
     gdb("break __schedule if $rdi == 77")
     gdb("tbreak do_exit")
     contains("do_exit", gdb.resume("continue", 120).text, "do_exit (code=")
-    check(gdb.value("jiffies") > before, "jiffies stand still while it runs")
     contains("its caller", gdb("backtrace 3"), "do_group_exit")
     check("no such command" not in gdb("monitor kaslr"), "monitor kaslr")
     gdb("delete")

@@ -40,6 +40,7 @@ void Debugger::detach() {
         guest_->vp().attend_soon();
         placement_ = debug::place(guest_->vp().guest_breakpoints(), points_, {});
         guest_->vp().hardware().arm_breakpoints(placement_.hardware);
+        watch_tables(false);
     }
     attached_ = false;
     mode_ = Mode::Continue;
@@ -51,7 +52,7 @@ void Debugger::rebooted(Guest& guest, bool stop_there) {
     guest.vp().on_debug_registers(debug_registers_changed, this);
     guards_.forget();
     code_.forget();
-    placed_ = false;
+    placed_ = watches_tables_ = false;
     armed_ = Armed::Unknown;
     past_point_ = shadow_ = false;
     watched_ = 0;
@@ -179,8 +180,17 @@ void Debugger::place_points() {
         }
     }
     guard_points();
+    watch_tables(placement_.homeless != 0);
     placed_ = true;
     armed_ = Armed::Unknown;
+}
+
+/// Points in pages that the guest has not mapped yet, and no register left: new tables may have them.
+void Debugger::watch_tables(bool on) {
+    if (watches_tables_ != on) {
+        guest_->vp().hardware().report_cr3_writes(on);
+        watches_tables_ = on;
+    }
 }
 
 void Debugger::guard_points() {

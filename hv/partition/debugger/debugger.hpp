@@ -103,6 +103,7 @@ class Debugger {
     void place_points();
     bool guardable(debug::PointSpec const&);
     void guard_points();
+    void watch_tables(bool on);
     u64 linear_rip();
     bool in_based_code();
     static void debug_registers_changed(void* self);
@@ -113,13 +114,14 @@ class Debugger {
     bool attached_ = false;
     bool stop_told_ = true;
     bool holds_interrupts_ = true;
-    bool past_point_ = false;    ///< the instruction at RIP must run before points count again
-    bool repeats_ = false;       ///< a repeated instruction is under way
-    bool shadow_ = false;        ///< an emulated STI or MOV SS: no interrupt before one more instruction
-    u64 resume_flag_asked_ = 0;  ///< execution points whose instruction was looked at: may RFLAGS.RF pass it
-    u64 resume_flag_works_ = 0;  ///< these
-    bool placed_ = false;        ///< placement_ is up to date
-    bool in_based_code_ = false; ///< it was made for code with a CS base
+    bool past_point_ = false;     ///< the instruction at RIP must run before points count again
+    bool repeats_ = false;        ///< a repeated instruction is under way
+    bool shadow_ = false;         ///< an emulated STI or MOV SS: no interrupt before one more instruction
+    u64 resume_flag_asked_ = 0;   ///< execution points whose instruction was looked at: may RFLAGS.RF pass it
+    u64 resume_flag_works_ = 0;   ///< these
+    bool placed_ = false;         ///< placement_ is up to date
+    bool in_based_code_ = false;  ///< it was made for code with a CS base
+    bool watches_tables_ = false; ///< MOV to CR3 exits
     Mode mode_ = Mode::Continue;
     Armed armed_ = Armed::Unknown;
     ResumeOrder::Kind last_order_ = ResumeOrder::Kind::Continue;

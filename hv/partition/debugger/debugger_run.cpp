@@ -90,6 +90,11 @@ void Debugger::free_turn(Cpu& cpu) {
         }
         return;
     }
+    if (watches_tables_ &&
+        exit.kind == ExitKind::ControlRegister) { // the step unties it, and all are placed anew behind it
+        past_point_ = true;
+        return;
+    }
     bool const host_event = exit.kind == ExitKind::HostEvent;
     vp.answer(exit, cpu);
     if (auto const refused = vp.take_guard_fault()) {
@@ -112,6 +117,7 @@ void Debugger::step_turn(Cpu& cpu) {
     if (vp.halted()) {
         vp.end_halt();
     }
+    watch_tables(false);
     if (nothing_to_plan()) {
         static constexpr StepPlan kNative{};
         step_natively(cpu, kNative, mind_timers);
@@ -352,6 +358,7 @@ void Debugger::instruction_done() {
         guards_.close_all(guest_->memory());
     }
     past_point_ = repeats_ = false;
+    placed_ = placed_ && placement_.homeless == 0;
     ++counters_.steps;
     if (condition_since_tsc_ != 0) {
         counters_.false_condition_ticks += host_.now_tsc() - std::exchange(condition_since_tsc_, 0);

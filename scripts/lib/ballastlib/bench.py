@@ -50,7 +50,7 @@ OURS_ALONE = [
     Benchmark("give-back-2m", "host work per 2 MiB given back", {"qemu": 2000, "bochs": 2000}),
     Benchmark("partition-kib", "KiB of host memory beside a partition's own",
               {bed: 512 + _MOVES_MIB * 2 * 1024 // 400 for bed in _BEDS}),
-    Benchmark("step", "a debugger's single step, from its request to the stop, the line's time apart", {bed: 3000 for bed in _BEDS}),
+    Benchmark("step", "a debugger's single step, from its request's last byte until the stop's reply is ready", {bed: 3000 for bed in _BEDS}),
     Benchmark("false-condition", "a breakpoint whose condition does not hold", {bed: 1500 for bed in _BEDS}),
     Benchmark("text-kib", "KiB of the hypervisor's text, the decoder library's apart", {bed: 256 for bed in _BEDS}),
 ]

@@ -235,6 +235,7 @@ late_function:
     lea eax, [rdi + 1]
 late_second:
     add eax, 1
+    times 6 nop
     ret
 
 section .bss align=4096 nobits

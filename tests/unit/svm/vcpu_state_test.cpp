@@ -103,6 +103,21 @@ TEST_CASE("segments, tables and MSRs come back as written", "[svm][state]") {
     CHECK(v.read(Seg::Fs).base == v.read(StateMsr::IA32_FS_BASE));
 }
 
+TEST_CASE("writes of CR3 exit while somebody asks for them", "[svm][state]") {
+    Rig rig;
+    constexpr u16 kCr3 = 1u << 3;
+    for (bool const wanted : {true, true, false, true}) {
+        rig.vcpu->report_cr3_writes(wanted);
+        rig.cpu.exit(x::kCpuid);
+        rig.run();
+        CHECK(((rig.cpu.entry().intercept_cr_write & kCr3) != 0) == wanted);
+    }
+    rig.vcpu->reset();
+    rig.cpu.exit(x::kCpuid);
+    rig.run();
+    CHECK((rig.cpu.entry().intercept_cr_write & kCr3) == 0);
+}
+
 TEST_CASE("CPL is SS.DPL, in both places the hardware may look", "[svm][state]") {
     Rig rig;
     rig.vcpu->write(Seg::Ss, {0x2b, 0xcf3, ~0u, 0});
