@@ -103,7 +103,13 @@ bool VirtualProcessor::write_control(u8 number, u64 value) {
         hw_.write(ControlReg::Cr0, value | cr0::kEt);
         return true;
     case 2: hw_.write(ControlReg::Cr2, value); return true;
-    case 3: hw_.write(ControlReg::Cr3, value & ~(1ull << 63)); return true;
+    case 3: // bit 63 asks to keep translations, and is not kept itself
+        value &= ~(1ull << 63);
+        if (value >> cpuid_.physical_bits() != 0) {
+            return false;
+        }
+        hw_.write(ControlReg::Cr3, value);
+        return true;
     case 4:
         if (!cr4_write_allowed(state, value, cpuid_.allowed_cr4())) {
             return false;

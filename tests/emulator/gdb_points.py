@@ -238,6 +238,10 @@ def _registers(machine, gdb):
     gdb("maintenance flush register-cache")
     contains("cr4", gdb("print $cr4"), "PGE")
     gdb(f"set $cr4 = {kept:#x}ul")
+    for name, value in (("cr3", 1 << 60), ("rip", 1 << 63), ("cr0", 1 << 40), ("gs_base", 1 << 55)):  # no processor would run on with these
+        wrong = gdb.fails(f"set ${name} = {value:#x}ul", "Could not write register")
+        check(wrong is None, f"{name}: {wrong}")
+        gdb("maintenance flush register-cache")
     text = gdb("info registers")
     contains("info registers", text, *("rip eflags cs fs_base gs_base k_gs_base cr0 cr2 cr3 cr4 cr8 efer".split()))
     contains("info registers eflags", gdb("info registers eflags"), "eflags")
