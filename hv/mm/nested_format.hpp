@@ -61,9 +61,11 @@ struct NestedFormat {
     constexpr bool accessed(u64 e) const { return (e & accessed_bit) != 0; }
     constexpr bool dirty(u64 e) const { return (e & dirty_bit) != 0; }
 };
+// NOLINTBEGIN(misc-redundant-expression): that the two formats agree is what is asserted
 static_assert(ept::Read::mask == npt::Present::mask && ept::Write::mask == npt::Write::mask);
 static_assert(ept::Large::mask == npt::Large::mask && ept::Software::mask == npt::Software::mask);
 static_assert(ept::Address::mask == npt::Address::mask && ept::Ignored::mask == npt::Available::mask);
+// NOLINTEND(misc-redundant-expression)
 
 /// Intel. Leaves are write-back and their memory type yields to the guest's PAT. Source: SDM vol 3C, "EPT
 /// Translation Mechanism" (formats), "EPT and Memory Typing".

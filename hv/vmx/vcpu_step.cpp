@@ -16,7 +16,6 @@ namespace hv::vmx {
 namespace {
 namespace f = arch::vmcs;
 namespace debug = arch::vmx::debug_exit;
-using arch::vmx::ExitReason;
 constexpr u8 kOverflow = 4;
 constexpr auto kMonitorTrap = static_cast<u32>(arch::vmx::primary::MonitorTrapFlag::mask);
 constexpr auto kWindow = static_cast<u32>(arch::vmx::primary::InterruptWindowExiting::mask);

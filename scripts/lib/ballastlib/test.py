@@ -11,7 +11,7 @@ from . import build, cases, static_checks
 from .paths import ROOT, preset_dir, show
 from .say import Failure, note
 
-KINDS = ("unit", "svm", "vmx", "tidy")
+KINDS = ("unit", "svm", "vmx")
 
 
 class Report:
@@ -70,7 +70,7 @@ def unit(report, wanted):
     if both:
         for preset in build.PRESETS:
             _ctest(preset, wanted, report)
-        checks.update({"check.headers": static_checks.headers_alone})
+        checks.update({"check.headers": static_checks.headers_alone, "check.tidy": static_checks.tidy})
     for name, function in checks.items():
         if wanted(name):
             report.time(name, function)
@@ -95,7 +95,7 @@ def emulator(kind, report, wanted, preset="gcc"):
 
 
 def _listing():
-    names = ["build.gcc", "build.clang", "check.commands", "check.format", "check.includes", "check.headers"]
+    names = ["build.gcc", "build.clang", "check.commands", "check.format", "check.includes", "check.headers", "check.tidy"]
     names += [f"unit.{folder.name}.{preset}" for folder in sorted((ROOT / "tests/unit").iterdir())
               if (folder / "CMakeLists.txt").exists() for preset in build.PRESETS]
     for kind in ("svm", "vmx"):
@@ -105,7 +105,7 @@ def _listing():
 
 def entry(arguments):
     parser = argparse.ArgumentParser(prog="scripts/test", description="Builds and runs the tests; all of them without an argument.")
-    parser.add_argument("part", nargs="?", choices=KINDS, help="unit: builds, unit tests, checks; svm, vmx: the emulator tests; tidy: clang-tidy, not part of all")
+    parser.add_argument("part", nargs="?", choices=KINDS, help="unit: builds, unit tests, checks; svm, vmx: the emulator tests")
     parser.add_argument("pattern", nargs="?", help="only tests whose name matches this regular expression")
     parser.add_argument("--list", action="store_true", help="only print the names")
     options = parser.parse_args(arguments)
@@ -124,9 +124,6 @@ def entry(arguments):
     beds = [kind for kind in ("svm", "vmx") if options.part in (None, kind)]
     if options.part in (None, "unit"):
         unit(report, wanted)
-    if options.part == "tidy":  # by itself: it takes longer than all the rest
-        if report.time("build.clang", _build("clang")):
-            report.time("check.tidy", static_checks.tidy)
     if beds:
         try:
             if options.part is not None:
