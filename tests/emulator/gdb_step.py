@@ -117,6 +117,7 @@ def _commands(machine, gdb):
         same("an interrupt", gdb.resume().function, "timer_event")
         contains("its backtrace", gdb("backtrace 2"), "timer_event")
     scenarios.finish("kInterrupts")
+    _pending(gdb, elf, scenarios)
     scenarios.begin("kHalt")
     for _ in range(20):  # a timer ticks meanwhile: Ctrl-C may find its handler instead
         gdb.start("continue")
@@ -133,6 +134,31 @@ def _commands(machine, gdb):
     scenarios.ended(stop, "kHalt")
     scenarios.finish("kChecksum")
     gdb("detach")
+
+
+def _pending(gdb, elf, scenarios):
+    """An interrupt that waits: held while stepping unless it is asked for, and never lost."""
+    first, entry = elf["pending_first"], elf["timer_entry"]
+    contains("monitor sstep", gdb("monitor sstep"), "are held")
+    gdb("set var rounds = 3")
+    with scenarios.point(f"break *{first:#x}"):
+        scenarios.begin("kPending")
+        for setting in ("held", "delivered", "held"):
+            same("the window", gdb.resume().pc, first)
+            before = gdb.value("ticks")
+            same("interrupts are on", gdb.value("$eflags") >> 9 & 1, 1)
+            same("held: steps", [gdb.resume("stepi").pc for _ in range(4)], [first + step for step in range(1, 5)])
+            if setting == "delivered":
+                contains("monitor sstep", gdb("monitor sstep deliver"), f"are {setting}")
+                same("delivered: a step", gdb.resume("stepi").pc, entry)
+                same("the interrupted instruction", gdb.value("*(unsigned long*)$rsp"), first + 4)
+                same("in the handler: a step", gdb.resume("stepi").pc, entry + 1)
+            same("ticks", gdb.value("ticks"), before)
+            contains("monitor info", gdb("monitor info"), f"while stepping: {setting}")
+            contains("monitor sstep", gdb("monitor sstep hold"), "are held")
+        contains("monitor sstep", gdb("monitor sstep never"), "'hold' or 'deliver'")
+        contains("monitor sstep", gdb("monitor sstep"), "are held")
+    scenarios.finish("kPending")  # each came once
 
 
 def _elf32(machine, gdb):

@@ -58,6 +58,7 @@ void system_call_entry();
 void enter_user(void const* entry, void* stack);
 extern u8 user_main[], user_after_call[], own_steps_first[], own_steps_last[], own_breakpoint_next[],
     own_store_next[];
+void pending_window();
 void own_steps();
 void own_breakpoint();
 void own_target();
@@ -250,6 +251,19 @@ NOT_INLINED bool interrupts() {
     return own_wrong == 0;
 }
 
+NOT_INLINED bool pending_interrupts() {
+    u32 const before = ticks, turns = rounds;
+    for (u32 i = 0; i < turns; ++i) {
+        apic[0x320 / 4] = kTimerVector; // once
+        apic[0x380 / 4] = 10'000;
+        while ((apic[(0x200 + kTimerVector / 32 * 16) / 4] >> kTimerVector % 32 & 1) == 0) { // its IRR bit
+        }
+        pending_window();
+    }
+    timer(0);
+    return ticks - before == turns && own_wrong == 0;
+}
+
 NOT_INLINED bool own_debugging() {
     own_traps = 0;
     own_breaks = 0;
@@ -331,6 +345,7 @@ bool run_more(Command which) {
     case kPanic: panic(true); return true;
     case kCrashRegisters: panic(false); return true;
     case kFillString: return fill_string();
+    case kPending: return pending_interrupts();
     case kClock: clock_us = rdmsr(kReferenceTime) / 10; return true;
     default: return false;
     }

@@ -128,6 +128,16 @@ entry timer_entry, timer_event
 entry fault_entry, fault_event
 entry fault_code_entry, fault_event, code
 
+; Interrupts on for a while. The first instruction behind STI still runs before an interrupt.
+global pending_window, pending_first, pending_last
+pending_window:
+    sti
+pending_first:
+    times 8 nop
+pending_last:
+    cli
+    ret
+
 ; -- user mode ----------------------------------------------------------------------------------------------------------------
 ; void enter_user(entry, stack): comes back when user code asks for system call 99.
 global enter_user, system_call_entry, system_call_return
