@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The debugger comes, goes, vanishes and comes again; rubbish on its line; several partitions. A neighbour must not notice."""
 import random
+import re
 import time
 
 from ballastlib.cases import Case, ask, call, config, debug, expect, partition
@@ -175,6 +176,78 @@ def _two(machine, gdb):
     gdb("detach")
 
 
+def _ticks(gdb, number):
+    gdb(f"inferior {number}")
+    return gdb.value("ticks")
+
+
+def _stand(gdb):
+    """Both counts, which no longer change; memory is also read of who runs."""
+    counts = [_ticks(gdb, number) for number in (1, 2)]
+    time.sleep(1)
+    same("ticks a second later", [_ticks(gdb, number) for number in (1, 2)], counts)
+    return counts
+
+
+def _usual_pace(machine, what, look=lambda: None, lines=8):
+    """The neighbour's seconds by the machine's clock, while look() is called again and again."""
+    def uptime():
+        pattern = r"^ballast: .*processor \d+, up (\d+) s,"
+        return int(re.search(pattern, machine.command_lines("show good", pattern, 60)[-1]).group(1))
+
+    def counted():
+        return [int(line.text.rpartition(" ")[2]) for line in machine.lines if re.match(_NEIGHBOUR + "$", line.text)][-1]
+
+    machine.expect(_NEIGHBOUR, 60)
+    up, first = uptime(), counted()
+    while counted() < first + lines:
+        look()
+        time.sleep(0.05)
+    took = uptime() - up
+    check(lines - 1 <= took <= lines + 1, f"{what}, {lines} s of the neighbour took {took} s")
+
+
+def _two_processors(machine, gdb):
+    """With schedule-multiple all inferiors go and stop as one; without it, the current one. Who is not attached does not notice."""
+    elf = Elf(_GUEST)
+    gdb.connect()
+    contains("info inferiors", gdb("info inferiors"), "process 1")
+    gdb("add-inferior")
+    gdb("inferior 2")
+    gdb(f"file {elf.path}")
+    gdb("attach 2")
+    placed = []
+    for number in (1, 2):
+        gdb(f"inferior {number}")
+        placed.append(re.search(r"on processor (\d)", gdb("monitor info")).group(1))
+        gdb("tbreak kernel_main")
+        contains("who stopped", gdb.resume().text, f"Thread {number}.1", "kernel_main")
+        gdb("set var rounds = 0x3fffffff")
+        gdb("set var command = kInterrupts")
+    same("processors", sorted(placed), ["0", "1"])
+    for multiple in ("off", "on"):
+        gdb(f"set schedule-multiple {multiple}")
+        for number, other in ((1, 2), (2, 1)):
+            counts = _stand(gdb)
+            gdb(f"inferior {number}")
+            gdb(f"tbreak *{elf['timer_event']:#x} if ticks >= {counts[number - 1] + 20}")
+            contains("info breakpoints", gdb("info breakpoints"), f"inf {number}")
+            contains("who stopped", gdb.resume().text, f"Thread {number}.1", "timer_event")
+            after = _stand(gdb)
+            check(after[number - 1] >= counts[number - 1] + 20, f"schedule-multiple {multiple}: {counts}, then {after}")
+            moved = after[other - 1] > counts[other - 1]
+            same(f"schedule-multiple {multiple}: whether {other} went with {number}", moved, multiple == "on")
+    _usual_pace(machine, "with two at a breakpoint", lambda: gdb("x/16xg $sp"))
+    gdb.start("continue")
+    _usual_pace(machine, "with two running under gdb")
+    same("signal", gdb.interrupt().signal, "SIGINT")
+    _stand(gdb)
+    for number in (1, 2):
+        gdb(f"inferior {number}")
+        gdb("detach")
+    _usual_pace(machine, "with nobody attached")
+
+
 _OFF = [ask("stop good off", r"turned off|ended", 30), ask("stop a off", r"all partitions ended", 60)]
 
 CASES = [
@@ -187,4 +260,8 @@ CASES = [
          [expect(r"^ballast: partition b: started", 60), debug(_two, _GUEST), expect(r"^\[a\] debuggee: up", 60),
           ask("stop b off", r"turned off|ended", 30), ask("stop a off", r"all partitions ended", 60)],
          debugger=True, forbid=(r"FAIL",), timeout_s=240),
+    Case("two-processors", config(_debuggee(), _debuggee("b"), _good(), debugger="com3"),
+         [expect(_NEIGHBOUR, 120), debug(_two_processors, _GUEST),
+          ask("stop b off", r"turned off|ended", 30), *_OFF],
+         debugger=True, forbid=(r"FAIL", r"CORRUPT"), cpus=2, timeout_s=300),
 ]
