@@ -15,7 +15,7 @@ from .paths import BOCHS3, CACHE, GUEST_KERNEL, GUEST_KERNEL_SYMBOLS, preset_dir
 from .say import Failure, note, run, step
 
 PACKAGES = """
-    gcc g++ clang clang-format clang-tidy cmake ninja-build ccache nasm gnu-efi catch2 dpkg-dev
+    gcc g++ clang libclang-rt-dev clang-format clang-tidy cmake ninja-build ccache nasm gnu-efi catch2 dpkg-dev
     libfdt-dev device-tree-compiler libzycore-dev libjsmn-dev
     mtools dosfstools gdisk cpio kmod busybox-static xz-utils lz4 zstd
     qemu-system-x86 ovmf bochs bochsbios acpica-tools gdb git
