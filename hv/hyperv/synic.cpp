@@ -58,8 +58,7 @@ bool Synic::write_msr(u32 index, u64 value) {
     default:
         if (sint::Masked::get(value) == 0 && sint::Vector::get(value) < kMinVector) return false;
         sint_[index - msr::kSint0] = value;
-        auto_eoi_used_ =
-            std::any_of(sint_.begin(), sint_.end(), [](u64 s) { return sint::AutoEoi::get(s) != 0; });
+        auto_eoi_used_ = std::ranges::any_of(sint_, [](u64 s) { return sint::AutoEoi::get(s) != 0; });
     }
     pump();
     return true;
@@ -170,7 +169,7 @@ SignalStatus Synic::signal(u32 sint, u32 flag) {
 }
 
 bool Synic::has_auto_eoi(u8 vector) const {
-    return std::any_of(sint_.begin(), sint_.end(), [vector](u64 s) {
+    return std::ranges::any_of(sint_, [vector](u64 s) {
         return sint::Vector::get(s) == vector && sint::AutoEoi::get(s) != 0 && sint::Masked::get(s) == 0;
     });
 }

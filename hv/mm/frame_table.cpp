@@ -45,10 +45,12 @@ void FrameTable::find_segments(std::span<RamRange const> ranges) {
             ignored_bytes_ += (pages.last - pages.first) << kPageShift;
             continue;
         }
-        segments_[segment_count_++] = {first, static_cast<u32>(last - first), 0};
+        unsigned at = segment_count_++;
+        for (; at != 0 && segments_[at - 1].first_block > first; --at) {
+            segments_[at] = segments_[at - 1];
+        }
+        segments_[at] = {first, static_cast<u32>(last - first), 0};
     }
-    std::sort(segments_, segments_ + segment_count_,
-              [](Segment const& a, Segment const& b) { return a.first_block < b.first_block; });
     for (unsigned i = 0; i < segment_count_; ++i) {
         segments_[i].first_index = block_count_;
         block_count_ += segments_[i].blocks;
@@ -77,7 +79,7 @@ bool FrameTable::place(std::span<RamRange const> ranges, RamRange& own) {
             block_index(Hpa::from_pfn(pages.first)) == kNoIndex) {
             continue;
         }
-        bool const clear = std::none_of(ranges.begin(), ranges.end(), [&](RamRange const& other) {
+        bool const clear = std::ranges::none_of(ranges, [&](RamRange const& other) {
             Pages const o = whole_pages(other);
             return other.kind != FrameKind::Free && !o.empty() && o.first < pages.last &&
                    pages.first < o.last;

@@ -66,8 +66,7 @@ bool VmbusServer::initiate_contact(Bytes bytes) {
     if (!message) return false;
     reset_bus(); // a live connection ends here: kexec and crash kernels send no Unload
     bool const modern = message->version >= version(5, 0);
-    bool const known =
-        std::find(std::begin(kVersions), std::end(kVersions), message->version) != std::end(kVersions);
+    bool const known = std::ranges::find(kVersions, message->version) != std::end(kVersions);
     // Before 3.0 the field means nothing; from 5.0 on the guest may also choose the SINT. Linux: 2.
     u32 const target = message->version < version(3, 0) ? 0 : message->target_vp;
     bool const reachable = target < bus_.hyperv.vp_count();

@@ -7,8 +7,8 @@
 
 namespace hv::vmbus {
 GpadlTable::Entry* GpadlTable::find(u32 gpadl) {
-    auto const it = std::find_if(entries_.begin(), entries_.end(),
-                                 [gpadl](Entry const& e) { return e.relid != 0 && e.gpadl == gpadl; });
+    auto const it =
+        std::ranges::find_if(entries_, [gpadl](Entry const& e) { return e.relid != 0 && e.gpadl == gpadl; });
     return it == entries_.end() ? nullptr : &*it;
 }
 
@@ -26,8 +26,7 @@ GpadlStatus GpadlTable::begin(Header const& header, std::span<u8 const> pfns) {
 
     auto const of_channel = std::count_if(entries_.begin(), entries_.end(),
                                           [&](Entry const& e) { return e.relid == header.relid; });
-    auto const entry =
-        std::find_if(entries_.begin(), entries_.end(), [](Entry const& e) { return e.relid == 0; });
+    auto const entry = std::ranges::find_if(entries_, [](Entry const& e) { return e.relid == 0; });
     u32 first = 0;
     if (entry == entries_.end() || static_cast<usize>(of_channel) >= kMaxPerChannel ||
         !allocate(count, first)) {
@@ -59,8 +58,7 @@ GpadlStatus GpadlTable::fill(Entry& entry, std::span<u8 const> pfns) {
 /// First fit: a free run starts at 0 or where a list ends.
 bool GpadlTable::allocate(u32 count, u32& first) const {
     auto const fits = [&](u32 start) {
-        return start + count <= kPoolPages &&
-               std::none_of(entries_.begin(), entries_.end(), [&](Entry const& e) {
+        return start + count <= kPoolPages && std::ranges::none_of(entries_, [&](Entry const& e) {
                    return e.relid != 0 && start < e.first + e.count && e.first < start + count;
                });
     };

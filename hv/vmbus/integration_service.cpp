@@ -116,9 +116,8 @@ void IntegrationService::negotiated(std::span<u8 const> body) {
     }
     std::memcpy(&choice, body.data(), sizeof choice);
     ic::Version const framework = choice.framework, message = choice.message;
-    bool const ours =
-        std::find(std::begin(kFrameworks), std::end(kFrameworks), framework) != std::end(kFrameworks) &&
-        std::find(versions_.begin(), versions_.end(), message) != versions_.end();
+    bool const ours = std::ranges::find(kFrameworks, framework) != std::end(kFrameworks) &&
+                      std::ranges::find(versions_, message) != versions_.end();
     if (choice.counts.framework_count != 1 || choice.counts.message_count != 1 || !ours) return;
     framework_version_ = framework;
     message_version_ = message;

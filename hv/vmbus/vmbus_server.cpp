@@ -72,13 +72,12 @@ Channel* VmbusServer::announced_channel(u32 relid) {
 }
 
 Channel* VmbusServer::find(ChannelDevice const& device) {
-    auto const it = std::find_if(channels_.begin(), channels_.end(),
-                                 [&](Channel const& c) { return c.device() == &device; });
+    auto const it = std::ranges::find_if(channels_, [&](Channel const& c) { return c.device() == &device; });
     return it == channels_.end() ? nullptr : &*it;
 }
 
 bool VmbusServer::is_open(ChannelDevice const& device) const {
-    return std::any_of(channels_.begin(), channels_.end(), [&](Channel const& c) {
+    return std::ranges::any_of(channels_, [&](Channel const& c) {
         return c.device() == &device && c.state() == Channel::State::Open;
     });
 }
