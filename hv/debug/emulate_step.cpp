@@ -3,12 +3,13 @@
 // in real mode where its handler cannot have a breakpoint.
 #include "hv/base/bits.hpp"
 #include "hv/debug/guest_tables.hpp"
+#include "hv/debug/segment_load.hpp"
 
 namespace hv::debug {
 namespace {
 using decode::StepInstruction;
 using Dpl = Bits<6, 5>; // of Segment::attributes
-constexpr u16 kWritableData = 0x2, kAccessed = 0x1;
+constexpr u16 kAccessed = 0x1;
 
 struct Emulator {
     CpuView& cpu;
@@ -82,10 +83,7 @@ bool Emulator::stack_segment(u16 selector, Segment& out) {
         return false;
     }
     out = segment_of(selector, raw);
-    u8 const cpl = cpu.cpl();
-    constexpr u16 kChecked = segment::kPresent | segment::kS | segment::kTypeCode | kWritableData;
-    if ((out.attributes & kChecked) != (segment::kPresent | segment::kS | kWritableData) ||
-        (selector & 3) != cpl || Dpl::get(out.attributes) != cpl) {
+    if (!loadable(Seg::Ss, selector, out, cpu.cpl())) {
         return false;
     }
     if ((out.attributes & kAccessed) == 0) { // the processor marks what it loads

@@ -226,6 +226,18 @@ def _registers(machine, gdb):
         gdb("maintenance flush register-cache")
         same(f"${name}", gdb.value(f"${name}"), value)
         gdb(f"set ${name} = {kept:#x}{long}")
+    # A selector brings its descriptor along; DS is not used in 64-bit code.
+    for selector, base in ((0x10, 0x1234000), (0, 0)):
+        gdb(f"set $ds = {selector}")
+        if base:
+            gdb(f"set $ds_base = {base:#x}")
+        gdb("maintenance flush register-cache")
+        same("ds", (gdb.value("$ds"), gdb.value("$ds_base")), (selector, base))
+    for command in ("set $ds = 0x18000", "set $es = 0xfff8", "set $cs = 0", "set $ss = 8", "set $ss_base = 0x100000000ul"):
+        wrong = gdb.fails(command, "Could not write register")
+        check(wrong is None, f"{command}: {wrong}")
+        gdb("maintenance flush register-cache")
+    gdb("set $ds = 0x10")
     gdb("set $xmm3.uint128 = 0x1234567890abcdef")
     gdb("set $ymm7.v8_int32[7] = 99")
     gdb("set $st2 = 1.5")

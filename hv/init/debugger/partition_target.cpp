@@ -177,8 +177,7 @@ bool PartitionTarget::read_register(u32 index, u32, gdb::RegisterId id, std::spa
 
 bool PartitionTarget::write_register(u32 index, u32, gdb::RegisterId id, std::span<u8 const> from) {
     bool written = false;
-    with_guest(index,
-               [&](Partition&, Guest& guest) { written = init::write_register(guest.vp(), id, from); });
+    with_guest(index, [&](Partition&, Guest& guest) { written = init::write_register(guest, id, from); });
     return written;
 }
 

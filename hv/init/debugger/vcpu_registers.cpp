@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hv/init/debugger/vcpu_registers.hpp"
 #include "hv/core/vcpu_view.hpp"
+#include "hv/debug/segment_load.hpp"
+#include "hv/debug/vcpu_system_view.hpp"
 #include "hv/init/debugger/xsave_registers.hpp"
 
 namespace hv::init {
 namespace {
 using gdb::RegisterId;
+using partition::Guest;
 using partition::VirtualProcessor;
 
 bool between(RegisterId id, RegisterId first, RegisterId last) {
@@ -33,6 +36,30 @@ u64 number_of(std::span<u8 const> from) {
     u64 value = 0;
     __builtin_memcpy(&value, from.data(), from.size() < sizeof value ? from.size() : sizeof value);
     return value;
+}
+
+bool load_segment(Guest& guest, Seg which, u16 selector) {
+    VirtVcpu& hw = guest.vp().hardware();
+    VcpuView view{hw};
+    debug::VcpuSystemView system{hw};
+    auto const loaded = debug::segment_with(view, guest.memory(), system, which, selector);
+    if (!loaded) {
+        return false;
+    }
+    hw.write(which, *loaded);
+    return true;
+}
+
+/// The hidden base alone. @return false where VM entry would refuse it (SDM vol 3C, "Checks on Guest Segment
+/// Registers"): beyond 32 bits, and in virtual-8086 mode, where the selector is the base
+bool move_segment(VirtVcpu& hw, Seg which, u64 base) {
+    if (base >> 32 != 0 || (hw.read(Reg::Rflags) & rflags::kVirtual8086) != 0) {
+        return false;
+    }
+    Segment segment = hw.read(which);
+    segment.base = base;
+    hw.write(which, segment);
+    return true;
 }
 } // namespace
 
@@ -75,7 +102,8 @@ bool read_register(VirtualProcessor& vp, RegisterId id, std::span<u8> to) {
     return read_extended(vp.fpu_image(), id, to);
 }
 
-bool write_register(VirtualProcessor& vp, RegisterId id, std::span<u8 const> from) {
+bool write_register(Guest& guest, RegisterId id, std::span<u8 const> from) {
+    VirtualProcessor& vp = guest.vp();
     VirtVcpu& hw = vp.hardware();
     u64 const value = number_of(from);
     if (id < RegisterId::St0) {
@@ -104,15 +132,7 @@ bool write_register(VirtualProcessor& vp, RegisterId id, std::span<u8 const> fro
         return true;
     }
     if (between(id, RegisterId::Es, RegisterId::Gs)) {
-        VcpuView view{hw};
-        if (!code_mode(view).real) {
-            return false;
-        }
-        Segment segment = hw.read(segment_of(id, RegisterId::Es));
-        segment.selector = static_cast<u16>(value);
-        segment.base = value << 4;
-        hw.write(segment_of(id, RegisterId::Es), segment);
-        return true;
+        return load_segment(guest, segment_of(id, RegisterId::Es), static_cast<u16>(value));
     }
     if (id == RegisterId::FsBase || id == RegisterId::GsBase || id == RegisterId::KernelGsBase ||
         id == RegisterId::Efer) {
@@ -123,7 +143,7 @@ bool write_register(VirtualProcessor& vp, RegisterId id, std::span<u8 const> fro
         return vp.set_state_msr(msr, value);
     }
     if (between(id, RegisterId::EsBase, RegisterId::DsBase)) {
-        return false;
+        return move_segment(hw, segment_of(id, RegisterId::EsBase), value);
     }
     if (int const number = control_of(id); number >= 0) {
         return vp.set_control(static_cast<u8>(number), value);
