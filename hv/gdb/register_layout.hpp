@@ -54,8 +54,9 @@ class RegisterCursor {
     u32 wire_bytes() const { return entry_->bytes != 0 ? entry_->bytes : layout_.word_bytes(); }
     Feature feature() const;
     bool first_of_block() const { return block_entry_ == 0 && index_ == 0; }
-    /// RIP and RSP are shown with their segment's base, so that gdb finds the memory.
-    bool linear() const { return entry_->type == RegisterType::Code || id() == RegisterId::Rsp; }
+    /// RIP and RSP are shown with their segment's base, so that gdb finds the memory; raw_ip and raw_sp,
+    /// which are not among the general registers, are not.
+    bool linear() const { return block_ == 0 && (id() == RegisterId::Rip || id() == RegisterId::Rsp); }
     /// g carries them: all but the floating-point and vector registers, which gdb asks for one by one.
     bool in_g() const { return block_ < kBlocksInG; }
 

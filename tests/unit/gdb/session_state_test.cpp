@@ -133,6 +133,8 @@ TEST_CASE("RIP and RSP are linear outside 64-bit code, and written back as they 
     char packet[16];
     std::snprintf(packet, sizeof packet, "p%x", raw);
     CHECK(b.gdb.ask(packet) == little(0x11, 8));
+    std::snprintf(packet, sizeof packet, "p%x", raw + 1);
+    CHECK(b.gdb.ask(packet) == little(0x100, 8));
     b.first().bits = 32;
     vp.set(RegisterId::Rsp, 0x1'0000);
     CHECK(b.gdb.ask("p7") == little(0x3'0000, 8));
