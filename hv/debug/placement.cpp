@@ -61,7 +61,8 @@ class Placer {
             u64 type = 0;
             // A twin at the same address may have taken it along.
             if ((left_ >> index & 1) == 0 || (spec.kind == PointKind::Execute) != execute ||
-                !hardware_type(spec, type) || (execute && !rules_.code_breakpoints) ||
+                !hardware_type(spec, type) ||
+                (execute && (!rules_.code_breakpoints || spec.address < rules_.code_breakpoints_from)) ||
                 used_ >= rules_.registers) {
                 return;
             }

@@ -26,6 +26,8 @@ struct PlacementRules {
     /// Code breakpoints may be armed: false in code with a CS.base where the machine ignores that
     /// (VirtVcpu::breakpoints_ignore_cs_base).
     bool code_breakpoints = true;
+    /// Execution points below this are guarded by page even where a register is free.
+    u64 code_breakpoints_from = 0;
     unsigned registers =
         4; ///< how many may be used: 3 leaves one for a one-shot breakpoint (with_one_shot())
 };

@@ -158,10 +158,31 @@ def _up_from_32(machine, gdb):
     gdb("tbreak torture_begin")
     same("torture_begin", gdb.resume().pc, elf["torture_begin"])
     contains("monitor info", gdb("monitor info"), "64-bit code")
+    _down_to_real_mode(gdb, elf)
     check(not re.search(r"too long|Truncated register|Remote connection closed", gdb.transcript), "gdb and the server disagree on registers")
     gdb("detach")
     machine.expect(r"^\[a\] torture: OK", 60, stop="FAIL")
     machine.expect(r"^\[a\] torture: real OK", 60, stop="FAIL")
+
+
+def _down_to_real_mode(gdb, elf):
+    """Breakpoints in 16-bit code, set while the guest is in 64-bit code, and in real mode with a CS base."""
+    _goes_to(gdb, 16, "16-bit protected mode", elf["real_base"])
+    _describe(gdb, "16-bit protected mode", elf["real_base"], ("$0x40,%ax", "%ax,%ds"), r"\br15\b|\brip\b")
+    for _ in range(10):
+        stop = gdb.resume("stepi")
+    same("CR0.PE", gdb.value("(unsigned long)$cr0") & 1, 0)
+    same("CS", (gdb.value("$cs"), gdb.value("$cs_base")), (0x800, 0x8000))
+    code = gdb("x/9i $pc")
+    contains("real mode", code, "$0x800,%ax", "$0x7000,%sp", "pushf")
+    addresses = [int(address, 16) for address in re.findall(r"^(?:=>)?\s+0x([0-9a-f]+)", code, re.MULTILINE)]
+    same("x/i begins at pc", addresses[0], stop.pc)
+    for address in (addresses[5], addresses[8]):  # right behind MOV SS processors hold breakpoints back
+        gdb(f"tbreak *{address:#x}")
+        same("a breakpoint in real mode", gdb.resume().pc, address)
+    same("sp", (gdb.value("$sp"), gdb.value("$raw_sp") & 0xffff), (0xf000, 0x7000))
+    gdb("monitor arch 64")
+    gdb("unset tdesc filename")
 
 
 _STARTED = expect(r"^ballast: partition a: started", 60)

@@ -160,7 +160,12 @@ void Debugger::place_points() {
     VirtVcpu& hw = guest_->vp().hardware();
     debug::PlacementRules rules;
     in_based_code_ = in_based_code();
-    rules.code_breakpoints = !hw.breakpoints_ignore_cs_base() || !in_based_code_;
+    if (hw.breakpoints_ignore_cs_base()) {
+        // The guest may turn to code with a base without an exit, and software QEMU 7.2 dies of a breakpoint
+        // that it meets there (breakpoint_handler finds none at EIP). Real-mode code is below 1 MiB.
+        rules.code_breakpoints = !in_based_code_;
+        rules.code_breakpoints_from = MiB;
+    }
     placement_ = debug::place(guest_->vp().guest_breakpoints(), points_, rules);
     if (placement_.guarded != 0) { // registers do not suffice: who can do without one?
         debug::for_each_point(points_.used(), [&](unsigned i) {

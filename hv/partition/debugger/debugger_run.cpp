@@ -372,6 +372,11 @@ void Debugger::instruction_done() {
         return;
     }
     if (mode_ != Mode::StepRange) {
+        if (shadow_) { // the next one is stepped as well, and nobody else looks at its points
+            if (u64 const points = points_.execution_points_at(linear_rip()); points != 0) {
+                on_execution_points(points);
+            }
+        }
         return;
     }
     u64 const rip = linear_rip();

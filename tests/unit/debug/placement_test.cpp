@@ -139,6 +139,19 @@ TEST_CASE("where code breakpoints do not work watchpoints still do", "[debug]") 
     CHECK(p.owner[1].kind == Kind::None);
 }
 
+TEST_CASE("low code can be left to page guards", "[debug]") {
+    Bed bed;
+    u64 const low = bed.execute(0x7c00), high = bed.execute(0x10'0000),
+              w = bed.watch(PointKind::Write, 0x100, 4);
+    bed.rules.code_breakpoints_from = MiB;
+    Placement const p = bed.place();
+    CHECK(p.guarded == low);
+    CHECK(p.owner[0].points == high);
+    CHECK(p.owner[1].points == w);
+    bed.rules.unguardable = low;
+    CHECK(bed.place().homeless == low);
+}
+
 TEST_CASE("a register can be kept free", "[debug]") {
     Bed bed;
     for (u64 i = 0; i < 4; ++i)
