@@ -45,8 +45,9 @@ void Session::monitor_words(std::string_view text, MonitorOutput& out) {
     case 2:
         if (u32 const state = words.choice(" off\0 on\0"); state != Scanner::kNoChoice)
             physical_ = state == 1;
-        return out.say("addresses are guest-{}; gdb reads the map again after detach and attach",
-                       physical_ ? "physical" : "virtual");
+        return out.say(
+            "addresses are guest-{}; {} until detach and attach", physical_ ? "physical" : "virtual",
+            physical_ ? "gdb has no map of them" : "if gdb has read the physical map, it keeps to it");
     case 3: return monitor_map(out);
     case 4: // Linux's scripts for gdb take a server that answers "info version" for one whose threads are
     case 5: // processors in their order

@@ -79,12 +79,16 @@ void Session::put_threads(DocumentWindow& out) {
 /// is physical.
 void Session::put_memory_map(DocumentWindow& out) {
     out.put("<memory-map>");
-    u32 count = target_.memory_map(current_, regions_);
-    if (count > kMaxRegions) count = kMaxRegions;
+    u32 const all = target_.memory_map(current_, regions_), count = all < kMaxRegions ? all : kMaxRegions;
     for (u32 i = 0; i < count; ++i) {
         MemoryRegion const& r = regions_[i];
         if (r.kind != MemoryRegion::Kind::Ram && r.kind != MemoryRegion::Kind::HotAdded) continue;
         out.say("<memory type=\"ram\" start=\"0x{:x}\" length=\"0x{:x}\"/>", r.first, r.bytes);
+    }
+    if (count != all) { // whoever asks for something there is told by the target
+        constexpr u64 kEnd = u64{1} << 52;
+        u64 const rest = regions_[count - 1].first + regions_[count - 1].bytes;
+        out.say("<memory type=\"ram\" start=\"0x{:x}\" length=\"0x{:x}\"/>", rest, kEnd - rest);
     }
     out.put("</memory-map>");
 }

@@ -194,6 +194,10 @@ TEST_CASE("addresses are physical while the user says so, and the map is told on
     CHECK(b.gdb.document("memory-map:read:") ==
           "<memory-map><memory type=\"ram\" start=\"0x0\" length=\"0x100000\"/>"
           "<memory type=\"ram\" start=\"0x180000\" length=\"0x80000\"/></memory-map>");
+    b.machine.holes = 1000; // more than are listed: gdb must not refuse the others by itself
+    std::string const map = b.gdb.document("memory-map:read:");
+    CHECK(map.starts_with("<memory-map><memory type=\"ram\" start=\"0x0\" length=\"0x1000\"/>"));
+    CHECK(map.ends_with("<memory type=\"ram\" start=\"0x100000\" length=\"0xffffffff00000\"/></memory-map>"));
     b.gdb.monitor("phys off");
     CHECK(b.gdb.ask("mffffffff80009000,1") == "00");
 }
