@@ -5,8 +5,8 @@ from ballastlib.cases import Case, config, expect, stock
 _ANY = config(stock())
 
 
-def _refused(name, files, pattern):
-    return Case(name, _ANY, [expect(pattern, 90)], ends="broken", files=files)
+def _refused(name, files, pattern, **machine):
+    return Case(name, _ANY, [expect(pattern, 90)], ends="broken", files=files, **machine)
 
 
 CASES = [
@@ -15,4 +15,7 @@ CASES = [
     _refused("missing-configuration", {"/ballast/ballast.dtb": None}, r"^ballast: loader: error: /ballast/ballast\.dtb: not found"),
     _refused("damaged-configuration", {"/ballast/ballast.dtb": b"\xd0\x0d\xfe\xed" + bytes(100)},
              r"^ballast: loader: error: /ballast/ballast\.dtb: damaged"),
+    _refused("no-virtualization", {}, r"^ballast: loader: error: this processor offers neither VMX nor SVM; use one that does", virtualization=False),
+    _refused("too-little-memory", {}, r"^ballast: loader: error: this machine has 1\d\d MiB of usable memory .* at least 192 MiB; give it more",
+             memory_mib=176),
 ]

@@ -53,8 +53,18 @@ def _counting(*names, seconds=3, within_s=180):
     return call(wait)
 
 
+def _on_two_nodes(name, *steps, **host):
+    """600 MiB on two nodes of 512 MiB each, which only QEMU can have."""
+    return Case(name, config(_steady("one"), partition("wide", "guest:steady", startup_mib=600, auto_start=False), **host),
+                [expect(r"^ballast: memory: \d+ MiB on 2 node\(s\)", 90), expect(r"^\[one\] steady 1$", 90), send("start wide"), *steps,
+                 ask("check", _CHECKED, 60), ask("stop one off", r"partition one: turned off", 60)],
+                ends=None, forbid=(r"FAIL", r"CORRUPT"), numa_nodes=2, beds=("svm",))
+
+
 # Two CPUs are not repeatable, and under QEMU guests' seconds are seconds of the wall.
 CASES = [
+    _on_two_nodes("one-node", expect(r"^ballast: error: partition wide: not started: 600 MiB do not fit on one NUMA node .*allow numa-spanning", 30)),
+    _on_two_nodes("spanning", expect(r"^\[wide\] steady 1$", 60), numa_spanning=True),
     Case("one-each", config(_steady("one"), _steady("two")),
          [expect(r"^\[two\] steady 1$", 180), _counting("one", "two", seconds=2), call(_placed), ask("check", _CHECKED, 60),
           ask("dump one", r"rip 0000000000[0-9a-f]{6} "), ask("dump two", r"rip 0000000000[0-9a-f]{6} "),

@@ -28,6 +28,7 @@ class Hardware:
     cpus: int = 1
     memory_mib: int = 2048
     numa_nodes: int = 1
+    virtualization: bool = True      # false: a processor that knows neither SVM nor VMX
     hypervisor_gdb: int | None = None  # QEMU's own stub, for the hypervisor itself
     real_time: bool = False          # qemu, one CPU: idle takes its time instead of being skipped
     host_clock: bool = False         # qemu: the machine's time is ours, nothing is counted; runs do not repeat
@@ -82,7 +83,7 @@ def _need_firmware():
 def qemu_command(hardware: Hardware, disk: Path | None, com1, folder: Path):
     """QEMU's command line; `com1` is the path of a unix socket that is listened on."""
     _need_firmware()
-    machine, cpu = "q35", ["-cpu", "max"]
+    machine, cpu = "q35", ["-cpu", "max" if hardware.virtualization else "max,-svm"]
     accelerator = ["-accel", "tcg"]
     if hardware.bed == "kvm":
         accelerator, cpu = ["-accel", "kvm"], ["-cpu", "host"]
@@ -161,7 +162,7 @@ def bochs_command(hardware: Hardware, disk: Path | None, com1, folder: Path, *, 
         f"memory: guest={hardware.memory_mib}, host={min(hardware.memory_mib, 2048)}",
         f"romimage: file={firmware}{address}",
         f"vgaromimage: file={vga}",
-        f"cpu: model=broadwell_ult, count={hardware.cpus}, ips={BOCHS_INSTRUCTIONS_PER_SECOND}, reset_on_triple_fault=0",
+        f"cpu: model={'broadwell_ult' if hardware.virtualization else 'p4_prescott_celeron_336'}, count={hardware.cpus}, ips={BOCHS_INSTRUCTIONS_PER_SECOND}, reset_on_triple_fault=0",
         "pci: enabled=1, chipset=i440fx",
         f"boot: {boot}",
         f"com1: enabled=1, mode=socket-client, dev={com1}",

@@ -117,6 +117,7 @@ class Case:
     forbid     patterns that fail the test in any line
     timeout_s  of the whole run, on QEMU; Bochs gets slack times as much
     beds       where it runs
+    cpus, memory_mib, numa_nodes, virtualization   what the machine has, see beds.Hardware
     files      changes to the disk: {ESP path: bytes, or None to leave the file out}
     debugger   the serial port that the configuration gives to the debugger is a TCP port, see debug()
     real_time  idle time passes instead of being skipped (QEMU): for clocks that must not run while gdb thinks
@@ -133,6 +134,8 @@ class Case:
     beds: tuple = ("svm", "vmx")
     cpus: int = 1
     memory_mib: int = 1024
+    numa_nodes: int = 1
+    virtualization: bool = True
     files: dict = field(default_factory=dict)
     debugger: bool = False
     real_time: bool = False
@@ -213,7 +216,8 @@ def run_case(kind, name, case, preset="gcc"):
             if why:
                 return why, log
             disk = _make_disk(case, folder, preset)
-            hardware = beds.Hardware(bed=bed, cpus=case.cpus, memory_mib=case.memory_mib, real_time=case.real_time)
+            hardware = beds.Hardware(bed=bed, cpus=case.cpus, memory_mib=case.memory_mib, numa_nodes=case.numa_nodes,
+                                     virtualization=case.virtualization, real_time=case.real_time)
             line = None
             if case.debugger:
                 line = SerialLine(image.debugger_com(image.compile_configuration(folder / "case.dts")), record=[])
