@@ -47,6 +47,8 @@ class Server:
             return found()
 
     def count(self, pattern):
+        """How many packets of a kind there were, from a gdb that has ended: its last one, which detaches, has been read."""
+        self.wait_for(r"\$D;")
         return sum(1 for p in self.packets if re.search(pattern, p))
 
     def __enter__(self):
@@ -143,6 +145,7 @@ def case_steps():
 def case_one_step_costs_few_packets():
     with kernel64() as s:
         gdb(s, "set scheduler-locking step", "stepi", "stepi", program=K64)
+        s.wait_for(r"\$D;")
         first = max(i for i, p in enumerate(s.packets) if "vCont" in p)
         last_step = [p for p in s.packets[first:] if p.startswith("<")]
     assert not any("$g#" in p for p in last_step), last_step
