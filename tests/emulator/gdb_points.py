@@ -208,6 +208,7 @@ def _memory(machine, gdb):
 
 
 _WRITABLE = {"rax": 0x1122334455667788, "rbx": 2 ** 64 - 1, "r8": 1, "r15": 0xdeadbeefcafe, "rbp": 0x7000, "fs_base": 0x123456789,
+             **{name: 0x0101010101010101 * (2 + at) for at, name in enumerate(("rcx", "rdx", "rsi", "rdi", "r9", "r10", "r11", "r12", "r13", "r14"))},
              "gs_base": 0xffffffff80000000, "k_gs_base": 0x5555, "cr2": 0xabcdef, "mxcsr": 0x1fa0, "fctrl": 0x27f, "cr8": 3}
 
 
