@@ -39,7 +39,7 @@ struct Point {
 enum class PointTableError : u8 { Full, BadLength, BadConditions };
 
 /// Points are named by index, 0 … 63: a set of them is a u64. Removing one does not rename others.
-/// No locks: the caller serialises (points change only while the partition is stopped). About 12 KiB.
+/// No locks: the caller serialises (points change only between two runs of the partition). About 12 KiB.
 class PointTable {
   public:
     static constexpr unsigned kPoints = 64;

@@ -32,10 +32,10 @@ constexpr u64 hex_digits(u32 bytes) {
 static_assert(hex_digits(0xdf90'a30f) == 0x6664'3039'3361'6630); // "0fa390df"
 } // namespace
 
-void PacketWriter::begin() {
+void PacketWriter::begin(char kind) {
     start_ = at_ = used_;
     overrun_ = false;
-    put('$');
+    put(kind);
 }
 void PacketWriter::put(std::string_view text) {
     if (text.size() > kBufferBytes - at_) {

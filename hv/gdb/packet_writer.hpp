@@ -13,7 +13,8 @@ class PacketWriter {
     /// A packet of the greatest size waits while another goes out.
     static constexpr usize kBufferBytes = 2 * (kDataBytes + 8);
 
-    void begin();
+    /// @param kind `$`; `%`: a notification, which is not acknowledged (whatever comes in counts as that)
+    void begin(char kind = '$');
     void put(char c) {
         if (at_ < kBufferBytes) {
             buffer_[at_++] = static_cast<u8>(c);

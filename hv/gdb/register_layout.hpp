@@ -13,6 +13,8 @@ enum class Arch : u8 { X64, I386, I8086 };
 struct Layout {
     Arch arch = Arch::X64;
     bool avx = false;
+    /// Whether gdb has a number for every address that code of this width can be at.
+    constexpr bool expresses(u32 bits) const { return arch == Arch::X64 || bits != 64; }
     constexpr u32 word_bytes() const { return arch == Arch::X64 ? 8 : 4; }
     constexpr u32 code_bits() const { return arch == Arch::X64 ? 64 : arch == Arch::I386 ? 32 : 16; }
 };

@@ -69,9 +69,15 @@ void Session::command(std::string_view text) {
         }
         return;
     case 'Q':
-        if (reliable_line_ && text == "QStartNoAckMode") {
-            ok();
-            return out_.stop_acks();
+        if (!reliable_line_) break;
+        switch (words.choice("StartNoAckMode\0NonStop:0\0NonStop:1\0")) {
+        case 0: ok(); return out_.stop_acks();
+        case 1: set_non_stop(false); return ok();
+        case 2:
+            set_non_stop(true);
+            if (attach_candidate()) silent_ |= bit(current_); // gdb asks for threads before it sends `?`
+            return ok();
+        default: break;
         }
         break;
     default: break;
@@ -82,7 +88,7 @@ void Session::command(std::string_view text) {
 void Session::v_packet(std::string_view text) {
     Scanner words{text};
     u64 pid = 0;
-    u32 const what = words.choice("vCont;\0vCont?\0vRun;\0vAttach;\0vKill;\0");
+    u32 const what = words.choice("vCont;\0vCont?\0vRun;\0vAttach;\0vKill;\0vStopped\0vCtrlC\0");
     switch (what) {
     case 0: return resume(text);
     case 1: return out_.packet("vCont;c;C;s;S;t;r");
@@ -91,13 +97,21 @@ void Session::v_packet(std::string_view text) {
     case 4:
         if (!words.number(pid) || !exists(pid)) return error();
         return what == 3 ? attach(static_cast<u32>(pid - 1)) : kill(static_cast<u32>(pid - 1));
-    default: unknown();
+    case 5:
+        if (non_stop_) return next_stop();
+        break;
+    case 6:
+        if (non_stop_) return interrupt_non_stop();
+        break;
+    default: break;
     }
+    unknown();
 }
 
 /// A new gdb: whatever the last one left is void, but what it stopped stays stopped until this one has asked.
 void Session::connect(std::string_view features) {
     owe(Owed::Nothing);
+    set_non_stop(false);
     physical_ = multiprocess_ = swbreak_ = hwbreak_ = false;
     Scanner words{features};
     for (words.eat(':'); !words.at_end(); words.word(';')) {
@@ -119,7 +133,7 @@ void Session::connect(std::string_view features) {
     out_.begin();
     static_assert(PacketReader::kDataBytes == 0x4000);
     out_.put("PacketSize=4000");
-    if (reliable_line_) out_.put(";QStartNoAckMode+");
+    if (reliable_line_) out_.put(";QStartNoAckMode+;QNonStop+"); // a lost notification would not be noticed
     if (multiprocess_) out_.put(";multiprocess+");
     if (swbreak_) out_.put(";swbreak+");
     if (hwbreak_) out_.put(";hwbreak+");
@@ -147,27 +161,44 @@ u32 Session::candidate() {
     return on_count == 1 ? on : kNone;
 }
 
-/// `?`: stops the candidate. Others that the last gdb held go on, for this one does not know of them.
-void Session::answer_query() {
+/// Attaches the candidate, which becomes the current inferior. Others that the last gdb held go on, for this
+/// one does not know of them. @return false: there is nobody
+bool Session::attach_candidate() {
     u32 const chosen = candidate();
     for (u32 i = 0; i < kMaxInferiors; ++i) {
         if (!is_attached(i) || i == chosen) continue;
         target_.detach(i);
         forget(i);
     }
-    if (chosen == kNone) return out_.packet("W00");
+    if (chosen == kNone) return false;
     current_ = chosen, vp_ = 0;
     if (is_attached(chosen)) {
-        owe(Owed::Query);
-        if ((going_ & bit(chosen)) != 0) return target_.interrupt(chosen);
-        return stopped(chosen, (kept_ & bit(chosen)) != 0 ? inferiors_[chosen].kept : Stop{});
+        if ((going_ & bit(chosen)) != 0) target_.interrupt(chosen);
+    } else {
+        if (!target_.attach(chosen)) return false;
+        wait_for(chosen);
     }
-    if (!target_.attach(chosen)) return out_.packet("W00");
-    wait_for(chosen);
+    return true;
+}
+
+/// `?`: tells the candidate's stop.
+void Session::answer_query() {
+    if (!attach_candidate()) return nobody();
+    all_run(current_);
     owe(Owed::Query);
+    if ((going_ & bit(current_)) == 0)
+        stopped(current_, (kept_ & bit(current_)) != 0 ? inferiors_[current_].kept : Stop{});
 }
 
 void Session::attach(u32 index) {
+    if (non_stop_) {
+        if (!is_attached(index)) {
+            if (!target_.attach(index)) return error();
+            wait_for(index);
+            silent_ |= bit(index);
+        }
+        return ok();
+    }
     if (is_attached(index)) {
         owe(Owed::Attach);
         if ((going_ & bit(index)) != 0) return target_.interrupt(index);
@@ -211,6 +242,7 @@ void Session::run(Scanner words) {
     if (!exists(u64{index} + 1) || !target_.restart(index)) return error();
     wait_for(index);
     kept_ &= ~bit(index);
+    current_ = index, vp_ = 0;
     owe(Owed::Run);
 }
 

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A GDB server's side of a line: requests in, replies and stops out, the machine behind a Target. All-stop,
-// one inferior a partition, one thread a virtual processor. It trusts nobody: whatever comes in, partitions
-// that are not attached do not notice.
+// A GDB server's side of a line: requests in, replies and stops out, the machine behind a Target. One
+// inferior a partition, one thread a virtual processor. It trusts nobody: whatever comes in, partitions that
+// are not attached do not notice.
 //
 //   qSupported ─→ owes nothing ⇄ owes a stop (after ?, vAttach, vRun, vCont, monitor reset) ─poll()→ T, W
 //                                while it does only 0x03 counts, and a new gdb's qSupported
+//
+// In non-stop mode vCont and vAttach are answered at once and inferiors stop one by one:
+//   a stop ─→ untold ─(none under way)→ %Stop ─→ vStopped ─→ the next of them … OK
 #pragma once
 #include "hv/gdb/packet_reader.hpp"
 #include "hv/gdb/packet_writer.hpp"
@@ -44,7 +47,10 @@ class Session {
         ArchChoice choice = ArchChoice::X64;
         u8 hinted_bits = 64; ///< the width of code gdb's user was told about
         u32 vps = 0;         ///< while attached
-        Stop kept;           ///< to be told at the next resume
+        Stop kept;           ///< to be told at the next resume; non-stop: the last one
+        // In non-stop mode, a bit a virtual processor (at most 64):
+        u64 running = 0; ///< gdb has it go, and has not been told otherwise
+        u64 untold = 0;  ///< it has stopped since, as `kept` says, and that is not told yet
     };
     struct Action {
         Resume how;
@@ -55,6 +61,7 @@ class Session {
     // session.cpp: requests by their first letter; what connects and lets go
     void command(std::string_view text);
     void connect(std::string_view features);
+    bool attach_candidate();
     void answer_query();
     void select(Scanner words);
     void attach(u32 index);
@@ -66,20 +73,32 @@ class Session {
     void ok() { out_.packet("OK"); }
     void error(u8 number = 1);
     void unknown() { out_.packet(""); }
+    /// Nobody is there to be looked at. In non-stop mode W would be somebody's end.
+    void nobody() { out_.packet(non_stop_ ? "OK" : "W00"); }
     /// It will stop, and that is told.
     void wait_for(u32 index) {
         attached_ |= bit(index), going_ |= bit(index);
         inferiors_[index].vps = target_.inferior(index).vps;
+        all_run(index);
     }
     /// Nothing of the debugger is left in it.
-    void forget(u32 index) { attached_ &= ~bit(index), going_ &= ~bit(index), kept_ &= ~bit(index); }
+    void forget(u32 index) {
+        attached_ &= ~bit(index), going_ &= ~bit(index), kept_ &= ~bit(index), untold_ &= ~bit(index);
+        silent_ &= ~bit(index);
+        inferiors_[index].running = inferiors_[index].untold = 0;
+    }
     static u64 bit(u32 index) { return u64{1} << index; }
     bool is_attached(u32 index) const { return (attached_ & bit(index)) != 0; }
-    /// Attached and stopped: it can be looked at.
-    bool standing() const { return (attached_ & ~going_ & bit(current_)) != 0; }
+    /// Attached and stopped: its registers can be looked at.
+    bool standing() const {
+        return (attached_ & ~going_ & bit(current_)) != 0 ||
+               (non_stop_ && is_attached(current_) && (inferiors_[current_].running & bit(vp_)) == 0);
+    }
+    /// Its memory and its points are there: in non-stop mode also while it goes.
+    bool reachable() const { return non_stop_ ? is_attached(current_) : standing(); }
     bool exists(u64 pid);
     bool thread_exists(ThreadId id);
-    void owe(Owed what) { owed_ = what, stopped_first_ = kNone, interrupted_ = false; }
+    void owe(Owed what) { owed_ = what, stopped_first_ = kNone, interrupted_ = 0; }
 
     // session_resume.cpp
     void resume(std::string_view text);
@@ -89,15 +108,27 @@ class Session {
     }
     bool read_actions(std::string_view text);
     Action const* action_for(u32 index, u32 vp) const;
-    bool start(u32 index, u32 vps);
+    u64 start(u32 index);
     void interrupt();
     void look_for_stops();
     void stopped(u32 index, Stop const& stop);
     void report(u32 index, Stop const& stop);
-    Stop::Registers stop_registers();
-    void report_end(u32 index);
+    void put_stop(u32 index, Stop const& stop, char signal, bool with_reason);
+    void put_end(u32 index);
+    Stop::Registers stop_registers(u32 index, u32 vp);
     void hint(u32 bits);
     void put_thread(u32 index, u32 vp);
+
+    // session_non_stop.cpp
+    void set_non_stop(bool on);
+    void all_run(u32 index);
+    void resume_non_stop();
+    void interrupt_non_stop();
+    void stopped_non_stop(u32 index, Stop const& stop);
+    void notify();
+    void next_stop();
+    void tell_stop(char kind, u32 index);
+    u64 to_tell() const { return untold_ & ~silent_; }
 
     // session_registers.cpp
     u64 read_u64(RegisterId id);
@@ -136,13 +167,19 @@ class Session {
     bool const reliable_line_;
     bool multiprocess_ = false, swbreak_ = false, hwbreak_ = false; ///< what this gdb named
     bool physical_ = false;                                         ///< `monitor phys on`
-    bool interrupted_ = false;                                      ///< by 0x03 since it resumed
+    bool non_stop_ = false;
+    bool first_only_ = false; ///< vStopped behind `?` gets nothing
+    bool notifying_ = false;  ///< a %Stop is out, and vStopped has not been answered OK since
     Owed owed_ = Owed::Nothing;
     u32 stopped_first_ = kNone; ///< whose stop will be reported when the others stand
     u32 current_ = 0, vp_ = 0;  ///< Hg
     u64 attached_ = 0;          ///< a bit an inferior
     u64 going_ = 0;             ///< attached and not known to stand
-    u64 kept_ = 0;              ///< with a Stop in `kept`
+    u64 kept_ = 0;              ///< with a Stop in `kept` that keeps it from going
+    u64 untold_ = 0;            ///< non-stop: with somebody `untold`
+    u64 silent_ = 0;            ///< non-stop: attached, and gdb has not asked yet that it stop
+    u64 interrupted_ = 0;       ///< by 0x03 or vCtrlC since it resumed
+    u32 resumed_last_ = 0;      ///< non-stop: whom vCtrlC is for
     Stop first_stop_;
     PacketWriter out_;
     PacketReader in_;

@@ -20,7 +20,7 @@ void Session::read_memory(Scanner words) {
     u8 chunk[256];
     u64 done = 0;
     out_.begin();
-    while (standing() && done < bytes) {
+    while (reachable() && done < bytes) {
         usize const wanted = bytes - done < sizeof chunk ? bytes - done : sizeof chunk;
         usize const got = target_.read_memory(current_, vp_, space, address + done, {chunk, wanted});
         out_.hex({chunk, got});
@@ -37,7 +37,7 @@ void Session::write_memory(Scanner words, bool binary) {
     std::string_view const rest = words.rest();
     if (bytes > PacketReader::kDataBytes || rest.size() != (binary ? bytes : bytes * 2))
         return error(kInvalid);
-    if (!standing()) return error();
+    if (!reachable()) return error();
     // The reader's buffer serves: two digits become a byte, further to the front.
     std::span<u8> const data = in_.packet().subspan(0, bytes);
     if (!binary) {
@@ -62,7 +62,7 @@ void Session::point(Scanner words, bool insert) {
     if (type > static_cast<u64>(PointSpec::Kind::AccessWatch)) return unknown();
     spec.kind = static_cast<PointSpec::Kind>(type);
     if (spec.kind >= PointSpec::Kind::WriteWatch) spec.bytes = bytes;
-    if (!standing() || spec.bytes == 0) return error();
+    if (!reachable() || spec.bytes == 0) return error();
     if (!insert) {
         (void)target_.remove(current_, spec);
         return ok();

@@ -2,6 +2,7 @@
 // `monitor`: the session's own commands; the target's are passed on.
 #include "hv/gdb/monitor_output.hpp"
 #include "hv/gdb/session.hpp"
+#include <utility>
 
 namespace hv::gdb {
 namespace {
@@ -54,7 +55,8 @@ void Session::monitor_words(std::string_view text, MonitorOutput& out) {
         return out.line("Ballast");
     case 6:
         if (!is_attached(current_) || !target_.restart(current_)) return out.line("it cannot be restarted");
-        going_ |= bit(current_), kept_ &= ~bit(current_);
+        going_ |= bit(current_), kept_ &= ~bit(current_), untold_ &= ~bit(current_);
+        inferiors_[current_].running |= std::exchange(inferiors_[current_].untold, 0);
         return owe(Owed::Reset);
     default: break;
     }

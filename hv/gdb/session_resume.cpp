@@ -2,6 +2,7 @@
 // The session's resumes and stops. A single step passes here once in each direction: no detours.
 #include "hv/gdb/session.hpp"
 #include <bit>
+#include <utility>
 
 namespace hv::gdb {
 using Reason = Stop::Reason;
@@ -9,12 +10,13 @@ using Reason = Stop::Reason;
 /// vCont. Source: GDB manual, "Packets".
 void Session::resume(std::string_view text) {
     if (!resumes_as_before(text) && !read_actions(text)) return error();
+    if (non_stop_) return resume_non_stop();
     owe(Owed::Resumed);
     bool any = false;
     u64 told = 0;
     for (u64 left = attached_; left != 0; left &= left - 1) {
         u32 const index = static_cast<u32>(std::countr_zero(left));
-        if (!start(index, inferiors_[index].vps)) continue;
+        if (start(index) == 0) continue;
         any = true;
         if ((going_ & bit(index)) == 0) told |= bit(index);
     }
@@ -30,27 +32,28 @@ void Session::resume(std::string_view text) {
 
 /// Those of one inferior, the stepping ones first. One with a stop nobody has heard of yet does not go at
 /// all.
-/// @return an action was for it
-bool Session::start(u32 index, u32 vps) {
-    bool continues = false, any = false;
-    for (u32 vp = 0; vp < vps; ++vp) {
+/// @return for which of its virtual processors, that stood, an action was
+u64 Session::start(u32 index) {
+    Inferior const& inferior = inferiors_[index];
+    bool const goes = (kept_ & bit(index)) == 0;
+    u64 continue_these = 0, all = 0;
+    for (u32 vp = 0; vp < inferior.vps; ++vp) {
         Action const* const action = action_for(index, vp);
-        if (action == nullptr) continue;
-        any = true;
-        if ((kept_ & bit(index)) != 0) return true;
+        if (action == nullptr || action->stop || ((inferior.running | inferior.untold) & bit(vp)) != 0)
+            continue;
+        all |= bit(vp);
         if (action->how.kind == Resume::Kind::Continue) {
-            continues = true;
-        } else {
+            continue_these |= bit(vp);
+        } else if (goes) {
             target_.resume(index, vp, action->how);
         }
     }
-    for (u32 vp = 0; continues && vp < vps; ++vp) {
-        Action const* const action = action_for(index, vp);
-        if (action != nullptr && action->how.kind == Resume::Kind::Continue)
-            target_.resume(index, vp, action->how);
+    if (!goes || all == 0) return all;
+    for (; continue_these != 0; continue_these &= continue_these - 1) {
+        target_.resume(index, static_cast<u32>(std::countr_zero(continue_these)), {});
     }
-    if (any) going_ |= bit(index);
-    return any;
+    going_ |= bit(index);
+    return all;
 }
 
 /// @param text with its `vCont;`
@@ -98,9 +101,7 @@ Session::Action const* Session::action_for(u32 index, u32 vp) const {
         ThreadId const& t = actions_[i].threads;
         bool const pid_matches = t.pid > 0 ? static_cast<u32>(t.pid) == index + 1
                                            : t.pid != ThreadId::kUnnamed || index == current_;
-        if (pid_matches && (t.tid <= 0 || static_cast<u32>(t.tid) == vp + 1)) {
-            return actions_[i].stop ? nullptr : &actions_[i];
-        }
+        if (pid_matches && (t.tid <= 0 || static_cast<u32>(t.tid) == vp + 1)) return &actions_[i];
     }
     return nullptr;
 }
@@ -108,7 +109,7 @@ Session::Action const* Session::action_for(u32 index, u32 vp) const {
 /// 0x03. While everything stands it is one that crossed a stop.
 void Session::interrupt() {
     if (owed_ != Owed::Resumed) return;
-    interrupted_ = true;
+    interrupted_ = going_;
     for (u64 left = going_; left != 0; left &= left - 1) {
         target_.interrupt(static_cast<u32>(std::countr_zero(left)));
     }
@@ -124,6 +125,7 @@ void Session::look_for_stops() {
 /// The first stop is reported, once everybody stands. Of the others those are kept that would not come again:
 /// a breakpoint is hit anew, an access is not.
 void Session::stopped(u32 index, Stop const& stop) {
+    if (non_stop_) return stopped_non_stop(index, stop);
     going_ &= ~bit(index);
     bool const first = owed_ != Owed::Nothing && stopped_first_ == kNone;
     bool const comes_again =
@@ -157,14 +159,17 @@ void Session::put_thread(u32 index, u32 vp) {
     out_.number(u64{vp} + 1);
 }
 
-Stop::Registers Session::stop_registers() {
-    return {.filled = true,
-            .code_bits = target_.code_bits(current_, vp_),
-            .rip = read_u64(RegisterId::Rip),
-            .rsp = read_u64(RegisterId::Rsp),
-            .rbp = read_u64(RegisterId::Rbp),
-            .cs_base = read_u64(RegisterId::CsBase),
-            .ss_base = read_u64(RegisterId::SsBase)};
+Stop::Registers Session::stop_registers(u32 index, u32 vp) {
+    u32 const current = std::exchange(current_, index), current_vp = std::exchange(vp_, vp);
+    Stop::Registers const registers{.filled = true,
+                                    .code_bits = target_.code_bits(current_, vp_),
+                                    .rip = read_u64(RegisterId::Rip),
+                                    .rsp = read_u64(RegisterId::Rsp),
+                                    .rbp = read_u64(RegisterId::Rbp),
+                                    .cs_base = read_u64(RegisterId::CsBase),
+                                    .ss_base = read_u64(RegisterId::SsBase)};
+    current_ = current, vp_ = current_vp;
+    return registers;
 }
 
 /// The stop reply. Source: GDB manual, "Stop Reply Packets".
@@ -172,25 +177,22 @@ void Session::report(u32 index, Stop const& stop) {
     current_ = index, vp_ = stop.vp; // gdb takes Hg to be this thread
     if (!stop.registers.filled && stop.reason != Reason::Ended) {
         Stop complete = stop;
-        complete.registers = stop_registers();
+        complete.registers = stop_registers(index, stop.vp);
         return report(index, complete);
     }
     Owed const owed = owed_;
-    bool const interrupted = interrupted_;
+    bool const interrupted = interrupted_ != 0;
     owe(Owed::Nothing);
     if (owed == Owed::Reset) return reset_done(stop.reason == Reason::Ended);
-    if (stop.reason == Reason::Ended) return report_end(index);
-
-    Stop::Registers const& regs = stop.registers;
-    u32 const bits = regs.code_bits;
-    u64 const rip = bits == 64 ? regs.rip : static_cast<u32>(regs.rip + regs.cs_base);
-    // In 16-bit code the rest of ESP may be anything.
-    u64 const rsp =
-        bits == 64 ? regs.rsp : static_cast<u32>((bits == 16 ? regs.rsp & 0xffff : regs.rsp) + regs.ss_base);
+    if (stop.reason == Reason::Ended) {
+        out_.begin();
+        put_end(index);
+        return out_.end();
+    }
+    u32 const bits = stop.registers.code_bits;
     Inferior& inferior = inferiors_[index];
-    // gdb resumes silently from a breakpoint at an address it cannot express.
-    bool const fits = inferior.layout.arch == Arch::X64 || (bits != 64 && rip >> 32 == 0);
-    bool const wrong = !fits || (inferior.choice == ArchChoice::Auto && inferior.layout.code_bits() != bits);
+    bool const wrong = !inferior.layout.expresses(bits) ||
+                       (inferior.choice == ArchChoice::Auto && inferior.layout.code_bits() != bits);
     if (owed == Owed::Resumed && wrong && inferior.hinted_bits != bits) hint(bits);
     if (!wrong) inferior.hinted_bits = static_cast<u8>(inferior.layout.code_bits());
 
@@ -199,9 +201,22 @@ void Session::report(u32 index, Stop const& stop) {
                         : stop.reason != Reason::Halted || owed == Owed::Query || owed == Owed::Run ? '5'
                         : interrupted                                                               ? '2'
                                                                                                     : '0';
+    put_stop(index, stop, signal, owed == Owed::Resumed);
+    out_.end();
+}
+
+/// @param stop with its registers
+void Session::put_stop(u32 index, Stop const& stop, char signal, bool with_reason) {
+    Stop::Registers const& regs = stop.registers;
+    u32 const bits = regs.code_bits;
+    u64 const rip = bits == 64 ? regs.rip : static_cast<u32>(regs.rip + regs.cs_base);
+    // In 16-bit code the rest of ESP may be anything.
+    u64 const rsp =
+        bits == 64 ? regs.rsp : static_cast<u32>((bits == 16 ? regs.rsp & 0xffff : regs.rsp) + regs.ss_base);
+    Inferior const& inferior = inferiors_[index];
     char const start[] = {'T', '0', signal};
     out_.put(std::string_view{start, sizeof start});
-    if (fits && owed == Owed::Resumed) {
+    if (with_reason && inferior.layout.expresses(bits)) { // else gdb resumes silently
         switch (stop.reason) {
         case Reason::Breakpoint:
             if (stop.software ? swbreak_ : hwbreak_) out_.put(stop.software ? "swbreak:;" : "hwbreak:;");
@@ -225,19 +240,16 @@ void Session::report(u32 index, Stop const& stop) {
     PacketWriter::Tagged const told[] = {
         {regs.rbp, wide ? u8{6} : u8{5}}, {rsp, wide ? u8{7} : u8{4}}, {rip, wide ? u8{16} : u8{8}}};
     out_.registers(told, inferior.layout.word_bytes());
-    out_.end();
 }
 
 /// It is gone, and its threads leave the list, or gdb would add them again.
-void Session::report_end(u32 index) {
+void Session::put_end(u32 index) {
     target_.detach(index);
-    attached_ &= ~bit(index), kept_ &= ~bit(index);
-    out_.begin();
+    forget(index);
     out_.put("W00");
     if (multiprocess_) {
         out_.put(";process:");
         out_.number(u64{index} + 1);
     }
-    out_.end();
 }
 } // namespace hv::gdb

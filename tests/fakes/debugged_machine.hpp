@@ -245,8 +245,8 @@ class DebuggedMachine final : public gdb::Target {
     void interrupt(u32 index) override { partitions.at(index).shall_stop = true; }
     void resume(u32 index, u32 vp, gdb::Resume const& how) override {
         auto& p = partitions.at(index);
-        p.stop.reset();
-        p.shall_stop = p.waits = false;
+        if (std::none_of(p.vps.begin(), p.vps.end(), [](DebuggedVp const& v) { return v.going.has_value(); }))
+            p.stop.reset(), p.shall_stop = p.waits = false;
         p.vps.at(vp).going = how;
         p.vps.at(vp).moved = false;
     }

@@ -50,6 +50,7 @@ class PacketParser {
         }
     }
     std::vector<std::string> packets; ///< with escapes and run lengths undone
+    std::vector<std::string> notifications;
     u32 acks = 0, naks = 0;
     bool whole() const { return left_ == 0 && !inside_; }
 
@@ -61,14 +62,14 @@ class PacketParser {
         } else if (left_ == 1) {
             left_ = 0;
             if ((digit_ << 4 | hex_digit_value(c)) != sum_) throw std::runtime_error("checksum");
-            packets.push_back(unpacked());
+            (notification_ ? notifications : packets).push_back(unpacked());
         } else if (!inside_) {
             if (c == '+') {
                 ++acks;
             } else if (c == '-') {
                 ++naks;
-            } else if (c == '$') {
-                inside_ = true, sum_ = 0, data_.clear();
+            } else if (c == '$' || c == '%') {
+                inside_ = true, notification_ = c == '%', sum_ = 0, data_.clear();
             } else {
                 throw std::runtime_error("noise");
             }
@@ -97,7 +98,7 @@ class PacketParser {
         }
         return out;
     }
-    bool inside_ = false;
+    bool inside_ = false, notification_ = false;
     u32 left_ = 0, digit_ = 0;
     u8 sum_ = 0;
     std::string data_;
@@ -165,8 +166,13 @@ class GdbClient {
             if (piece.size() == 1) return "(no progress)";
         }
     }
+    /// The notifications since the last call, after @p looks at the machine.
+    std::vector<std::string> notifications(u32 looks = 5) {
+        wait(looks);
+        return std::exchange(line.notifications, {});
+    }
     /// As gdb 13 does it. @return the answer to `?`
-    std::string connect() {
+    std::string connect(bool non_stop = false) {
         send_raw("+");
         (void)ask("qSupported:multiprocess+;swbreak+;hwbreak+;qRelocInsn+;vContSupported+;xmlRegisters=i386");
         (void)ask("vMustReplyEmpty");
@@ -175,6 +181,7 @@ class GdbClient {
         (void)ask("!");
         (void)ask("Hgp0.0");
         (void)document("features:read:target.xml");
+        (void)ask(non_stop ? "QNonStop:1" : "QNonStop:0");
         return ask("?");
     }
 

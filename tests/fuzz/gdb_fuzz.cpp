@@ -63,6 +63,11 @@ constexpr std::string_view kWords[] = {"vCont;",
                                        "7265736574",
                                        "6d7563",
                                        "QStartNoAckMode",
+                                       "QNonStop:1",
+                                       "QNonStop:0",
+                                       "vStopped",
+                                       "vCtrlC",
+                                       "vCont;t",
                                        "qSupported:multiprocess+;swbreak+",
                                        "qSupported",
                                        "qAttached:1",
@@ -162,6 +167,7 @@ extern "C" int LLVMFuzzerTestOneInput(u8 const* data, size_t size) {
             w.receive("+");
             w.receive(framed("QStartNoAckMode"));
             w.drain(true, 0);
+            if (one_in(in, 2)) w.receive(framed("QNonStop:1"));
             w.receive(framed("vAttach;1"));
             (void)w.session->poll();
             w.drain(true, 0);

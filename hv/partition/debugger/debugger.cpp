@@ -121,6 +121,7 @@ Result<void, debug::PointTableError> Debugger::insert(debug::PointSpec const& sp
                                                       std::span<u8 const> conditions) {
     auto const inserted = points_.insert(spec, conditions);
     placed_ = false;
+    resume_flag_asked_ = 0; // its index may have been another's
     if (!inserted) {
         return Err{inserted.error()};
     }
@@ -129,12 +130,15 @@ Result<void, debug::PointTableError> Debugger::insert(debug::PointSpec const& sp
 
 bool Debugger::remove(debug::PointSpec const& spec) {
     placed_ = false;
-    return points_.remove(spec);
+    bool const removed = points_.remove(spec);
+    watched_ &= points_.used(); // the guest may be in the middle of an instruction
+    return removed;
 }
 
 void Debugger::remove_all_points() {
     placed_ = false;
     points_.clear();
+    watched_ = 0;
 }
 
 void Debugger::debug_registers_changed(void* self) {

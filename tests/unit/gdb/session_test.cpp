@@ -8,7 +8,8 @@ using namespace hv::test;
 TEST_CASE("a new gdb is told what there is, and only of what it named", "[gdb]") {
     Bench b;
     std::string const all = b.gdb.ask("qSupported:multiprocess+;swbreak+;hwbreak+;no-resumed+");
-    CHECK(contains(all, "PacketSize=4000;QStartNoAckMode+;multiprocess+;swbreak+;hwbreak+;vContSupported+"));
+    CHECK(contains(
+        all, "PacketSize=4000;QStartNoAckMode+;QNonStop+;multiprocess+;swbreak+;hwbreak+;vContSupported+"));
     CHECK(contains(all, "qXfer:features:read+"));
     CHECK_FALSE(contains(all, "no-resumed"));
     std::string const less = b.gdb.ask("qSupported:swbreak-;multiprocess");
@@ -110,7 +111,7 @@ TEST_CASE("kill turns off, run starts what was killed or named", "[gdb]") {
 TEST_CASE("unknown requests get the empty answer", "[gdb]") {
     Bench b;
     b.gdb.connect();
-    for (char const* packet : {"vMustReplyEmpty", "qTStatus", "qOffsets", "QNonStop:0", "x", "", "R0",
+    for (char const* packet : {"vMustReplyEmpty", "qTStatus", "qOffsets", "QNonStop:7", "x", "", "R0",
                                "qSupporte", "vFile:setfs:0", "qTfV", "jc", "Z9,0,1", "qXfer:auxv:read::0,100",
                                "qXfer:features:write:target.xml:0:12"}) {
         INFO(packet);

@@ -16,6 +16,10 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, *[os.pardir] * 3, "scripts/lib"))
+from ballastlib.gdb import Gdb as Interactive  # noqa: E402
+from ballastlib.say import Failure  # noqa: E402
+
 SERVER = os.path.abspath(sys.argv[1])
 AT = 0x10000
 HIGH = 0xFFFFFFFF80000000
@@ -281,12 +285,76 @@ def case_real_mode():
            r"Breakpoint 1, 0x0001010d", "0x1010d", r" = 269", "0x7ffc", "0x100$")
 
 
+def non_stop(server):
+    return Interactive(server.port, K64, timeout_s=20, settings=("set non-stop on",))
+
+
+def case_non_stop():
+    """Threads go and stop one by one; gdb stops them with vCont;t."""
+    with kernel64("second=on") as s, non_stop(s) as g:
+        g.connect()
+        g("attach 1")
+        assert [g.wait_stop().thread, g.wait_stop().thread] == ["1", "2"]
+        g("add-inferior")
+        g("inferior 2")
+        g("attach 2")
+        assert g.wait_stop().pc == 0x2000
+        g("thread 1.1")
+        g.start("continue &")
+        expect(g("info threads"), r"Thread 1\.1 .*\(running\)", r"Thread 1\.2 .* _start", r"Thread 2\.1 .*0x0+2000")
+        counted = g.value("*(int*)&counter")  # of who runs
+        while g.value("*(int*)&counter") == counted:
+            time.sleep(0.01)
+        g("thread 2.1")
+        stop = g.resume("stepi")
+        assert (stop.thread, stop.pc) == ("3", 0x2001), stop
+        g("thread 1.1")
+        expect(str(g.fails("stepi", "running")), "None")
+        since = len(s.packets)
+        g("interrupt")
+        assert g.wait_stop().signal == "0"
+        s.wait_for(r"<\$vCont;t:p1\.1#", since)
+        g.start("continue &")
+        g("break work")
+        stop = g.wait_stop()
+        assert (stop.reason, stop.function) == ("breakpoint-hit", "work"), stop
+        expect(g("backtrace"), r"#0 +work", r"#1 .* in again")
+        assert g.resume("next").function == "work"
+        assert g.resume("continue").reason == "breakpoint-hit"
+        g("delete")
+        g("watch *(int*)&counter")
+        stop = g.resume("continue")
+        assert stop.reason == "watchpoint-trigger", stop
+        g("delete")
+        g.start("continue")  # in the foreground
+        s.wait_for(r"vCont;c", since)
+        assert g.interrupt().signal == "SIGINT"
+        s.wait_for(r"<\$vCtrlC#", since)
+        g.start("continue &")
+        g("detach")
+        g("inferior 2")
+        g("kill")
+        expect(g("info inferiors"), "<null>", "<null>")
+
+
+def case_non_stop_finds_one_partition():
+    with kernel64() as s:
+        with non_stop(s) as g:
+            g("target extended-remote :" + str(s.port))
+            assert g.wait_stop().function == "_start"
+            assert g.wait_stop().function == "_start"  # the other virtual processor
+            assert g.resume("stepi").function == "again"
+            g.start("continue &")
+        # It was killed while the guest ran; the next one is in all-stop.
+        expect(gdb(s, "info threads", "stepi", program=K64), r"Thread 1\.1", r"Thread 1\.2")
+
+
 def verdict(name, case):
     begin = time.monotonic()
     try:
         case()
         said = "passed"
-    except AssertionError as e:
+    except (AssertionError, Failure) as e:
         said = f"FAILED: {e}"
     print(f"{name} ({time.monotonic() - begin:.1f} s): {said}", flush=True)
     return said == "passed"
