@@ -8,7 +8,6 @@
 namespace hv::debug {
 namespace {
 using decode::StepInstruction;
-using Dpl = Bits<6, 5>; // of Segment::attributes
 constexpr u16 kAccessed = 0x1;
 
 struct Emulator {
@@ -29,7 +28,6 @@ struct Emulator {
     bool store(u64 linear, std::span<u8 const> from, bool for_itself);
     bool selector(u16& value);
     bool stack_segment(u16 selector, Segment& out);
-    bool null_segment(u16 selector, Segment& out);
 };
 
 bool Emulator::load(u64 linear, std::span<u8> to, bool for_itself) {
@@ -58,24 +56,16 @@ bool Emulator::selector(u16& value) {
     return load(i.linear, {reinterpret_cast<u8*>(&value), sizeof value}, false);
 }
 
-/// SDM vol 2, "MOV": 64-bit code may have no stack segment, outside CPL 3.
-bool Emulator::null_segment(u16 selector, Segment& out) {
-    u8 const cpl = cpu.cpl();
-    // Unusable; its DPL stays the CPL, which is where one vendor keeps that.
-    out = {selector, static_cast<u16>(Dpl::of(cpl)), 0, 0};
-    return mode.code_bits == 64 && cpl != 3 && (selector & 3) == cpl;
-}
-
 /// SDM vol 2, "MOV", "IF SS is loaded"; vol 3A, "Privilege Level Checking When Loading the SS Register".
 bool Emulator::stack_segment(u16 selector, Segment& out) {
     if (mode.real) {
-        out = cpu.read(Seg::Ss);
-        out.selector = selector;
-        out.base = u64{selector} << 4;
+        out = segment_by_paragraph(cpu.read(Seg::Ss), selector);
         return true;
     }
-    if ((selector & 0xfffc) == 0) {
-        return null_segment(selector, out);
+    if (is_null(selector)) {
+        auto const none = null_segment(Seg::Ss, selector, mode, cpu.cpl());
+        out = none.value_or(out);
+        return none.has_value();
     }
     u64 linear = 0, raw = 0;
     if (!descriptor_address(cpu, system, selector, linear) ||

@@ -7,9 +7,14 @@ namespace hv::debug {
 namespace {
 using Dpl = Bits<6, 5>; // of Segment::attributes
 constexpr u16 kWritable = 0x2, kReadable = 0x2, kConforming = 0x4, kAccessed = 0x1;
-constexpr u16 kNullMask = 0xfffc;
+} // namespace
 
-/// SDM vol 2, "MOV": 64-bit code may have no stack segment outside CPL 3, and anybody no data segment.
+Segment segment_by_paragraph(Segment before, u16 selector) {
+    before.selector = selector;
+    before.base = u64{selector} << 4;
+    return before;
+}
+
 std::optional<Segment> null_segment(Seg which, u16 selector, CodeMode mode, u8 cpl) {
     if (which == Seg::Cs) {
         return std::nullopt;
@@ -23,7 +28,6 @@ std::optional<Segment> null_segment(Seg which, u16 selector, CodeMode mode, u8 c
     // Unusable; its DPL stays the CPL, which is where one vendor keeps that.
     return Segment{selector, static_cast<u16>(Dpl::of(cpl)), 0, 0};
 }
-} // namespace
 
 bool loadable(Seg which, u16 selector, Segment const& loaded, u8 cpl) {
     u16 const attributes = loaded.attributes;
@@ -50,13 +54,10 @@ std::optional<Segment> segment_with(CpuView& cpu, GuestAccess& memory, SystemVie
                                     u16 selector) {
     CodeMode const mode = code_mode(cpu);
     if (mode.real) {
-        Segment moved = cpu.read(which);
-        moved.selector = selector;
-        moved.base = u64{selector} << 4;
-        return moved;
+        return segment_by_paragraph(cpu.read(which), selector);
     }
     u8 const cpl = cpu.cpl();
-    if ((selector & kNullMask) == 0) {
+    if (is_null(selector)) {
         return null_segment(which, selector, mode, cpl);
     }
     u64 linear = 0, raw = 0;

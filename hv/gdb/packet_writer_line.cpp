@@ -67,7 +67,7 @@ void PacketWriter::acknowledged(bool good) {
     if (!acks_ || sent_ == 0 || sent_ != window_) return;
     if (!good) {
         sent_ = 0;
-        while (buffer_[sent_] != '$') {
+        while (buffer_[sent_] != '$' && buffer_[sent_] != '%') { // behind the acknowledgements
             ++sent_;
         }
         return;

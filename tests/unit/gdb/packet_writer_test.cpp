@@ -169,3 +169,18 @@ TEST_CASE("a new gdb gets nothing of what the last one was owed", "[gdb]") {
     line.writer->packet("OK");
     CHECK(line.drain() == "+$OK#9a");
 }
+
+TEST_CASE("a notification goes out like a packet, and again if it must", "[gdb]") {
+    Line line;
+    line.writer->answer(true);
+    line.writer->begin('%');
+    line.writer->put("Stop:T05");
+    line.writer->end();
+    std::string const once = line.drain();
+    CHECK(once.starts_with("+%Stop:T05#"));
+    line.writer->acknowledged(false);
+    CHECK(line.drain() == once.substr(1));
+    line.writer->acknowledged(true);
+    line.writer->packet("OK");
+    CHECK(line.drain() == "$OK#9a");
+}
