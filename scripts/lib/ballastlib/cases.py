@@ -118,7 +118,7 @@ class Case:
     timeout_s  of the whole run, on QEMU; Bochs gets slack times as much
     beds       where it runs
     cpus, memory_mib, numa_nodes, virtualization   what the machine has, see beds.Hardware
-    files      changes to the disk: {ESP path: bytes, or None to leave the file out}
+    files      changes to the disk: {ESP path: bytes, or the name of a file of the build, or None to leave the file out}
     debugger   the serial port that the configuration gives to the debugger is a TCP port, see debug()
     real_time  idle time passes instead of being skipped (QEMU): for clocks that must not run while gdb thinks
     prepare    called before the machine starts, for what has to be fetched; a text it returns is why the test fails
@@ -169,7 +169,7 @@ def _make_disk(case, folder, preset):
         if content is None:
             files.pop(path)
         else:
-            files[path] = content
+            files[path] = content if isinstance(content, bytes) else built / content
     for path, source in files.items():
         if isinstance(source, Path) and not source.is_file():
             raise Failure(f"{show(source)} is missing")
