@@ -7,6 +7,7 @@ hostile guest is gone every frame is back.
 import re
 import time
 
+from ballastlib import console
 from ballastlib.cases import Case, ask, call, config, expect, partition, pause, send, stock
 
 _STEADY = r"^\[good\] steady \d+"
@@ -51,16 +52,7 @@ def _kept_pace(machine):
 def _counted(least, name="evil"):
     """Every counter of `show NAME` is at least as high as told."""
     def look(machine):
-        found = {}
-        machine.command_lines(f"show {name}", rf"^ballast: {name}: ")
-        machine.send("nosuch")  # its answer comes behind the counters
-        for _ in range(400):
-            text = machine.next_line(30).text
-            if "'nosuch' is no command" in text:
-                break
-            match = re.match(r"ballast:   (\S.*?) +(\d+)$", text)
-            if match:
-                found[match.group(1)] = int(match.group(2))
+        found = console.counters(machine, name)
         wrong = [f"{name}: counter '{counter}' is {found.get(counter, 0)}, not {count} or more"
                  for counter, count in least.items() if found.get(counter, 0) < count]
         return "; ".join(wrong) or None

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Debian's unmodified kernel in a partition: boots, powers off, restarts, and breathes."""
+import re
 import time
 
 from ballastlib import console
+from ballastlib.beds import BOCHS_EPOCH_SECONDS
 from ballastlib.cases import Case, ask, call, config, expect, stock
 
 _UP = r"^\[web\] ballast-guest: up"
@@ -40,6 +42,40 @@ def _gave_way(machine):
     return None if last.minimum <= last.assigned < 500 else f"{last.assigned} MiB assigned while another partition needed memory"
 
 
+def _told(machine):
+    """The guest's next state line, and right behind it the partition's uptime and counters."""
+    machine.skip_read()
+    machine.expect(r"^\[web\] ballast-guest: MemTotal=.* clock=\d+$", 60)
+    state = console.guest_state(console.guest_line([line.text for line in machine.lines if "MemTotal=" in line.text][-1])[1])
+    up = machine.command_lines("show web", r"^ballast: .*processor \d+, up \d+ s,", 30)[-1]
+    return state, int(re.search(r"up (\d+) s,", up).group(1)), console.counters(machine, "web")
+
+
+# What a partition can exit for, as `show` calls it.
+_EXITS = ("host event", "cpuid", "hypercall", "io", "msr read", "msr write", "nested fault", "halt", "interrupt window", "control register",
+          "cache control", "exception")
+_SECONDS = 60
+_MOST_EXITS = 100  # a second: a clock that ticks on, at Debian's 250 Hz, would be 500 and more
+
+
+def _keeps_time_and_rests(machine):
+    """Over a minute of doing nothing: the guest's clocks go like the host's, and it sleeps."""
+    first, up, before = _told(machine)
+    last, now, after = first, up, before
+    while now < up + _SECONDS:
+        last, now, after = _told(machine)
+    if abs((last.uptime - first.uptime) - (now - up)) > 1.5:
+        return f"the guest counted {last.uptime - first.uptime:.1f} s of {now - up}"
+    if abs((last.clock - first.clock) - (now - up)) > 2:
+        return f"the guest's clock went {last.clock - first.clock} s in {now - up}"
+    # The host's clock, which the guest has by its RTC and the time synchronisation service, is the machine's RTC.
+    switched_on = BOCHS_EPOCH_SECONDS if machine.hardware.bed == "bochs" else time.time() - machine.elapsed_s()
+    if not -5 <= last.clock - now - switched_on <= 60:
+        return f"the guest has {last.clock}, the machine was switched on at {switched_on:.0f} and it runs for {now} s"
+    exits = sum(after.get(name, 0) - before.get(name, 0) for name in _EXITS) / (now - up)
+    return f"{exits:.0f} exits a second" if exits > _MOST_EXITS else None
+
+
 CASES = [
     Case("gives-way", config(stock(words="ballast.job=idle ballast.phases=0:600 ballast.fast-reports", minimum_mib=200),
                              stock("other", words="ballast.job=idle ballast.phases=0:20", auto_start=False), idle_seconds=3600),
@@ -53,6 +89,8 @@ CASES = [
          [expect(r"^\[web\] ballast-guest: up after", 150), expect(r"^\[web\] ballast-guest: dmesg 0 lines")], timeout_s=240),
     Case("quiet-log", config(stock(words="ballast.job=idle ballast.phases=0:5 ballast.dmesg")),
          [expect(_UP, 150), expect(r"^\[web\] ballast-guest: dmesg 0 lines")], timeout_s=240),
+    Case("keeps-time", config(stock(words="ballast.job=idle ballast.phases=0:600 ballast.interval=10 ballast.fast-reports")),
+         [expect(_UP, 150), call(_keeps_time_and_rests), ask("stop web off", r"^ballast: all partitions ended: off", 60)], timeout_s=400),
     Case("console", config(stock(words="ballast.job=idle ballast.phases=0:600")),
          [expect(_UP, 150), ask("list", _RUNNING), ask("check", _CHECKED), ask("nonsense", r"^ballast: error: 'nonsense' is no command"),
           ask("show nobody", r"^ballast: error: no partition is called 'nobody'"), ask("stop web off", r"^ballast: all partitions ended: off")],

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 _GUEST = re.compile(r"^\[([^\]]+)\] (.*)$")
 _ROW = re.compile(r"ballast: \|(.*)\|\s*$")
 _STATE = re.compile(r"^ballast-guest: (MemTotal=.*)$")
+_COUNTER = re.compile(r"^ballast:   (\S.*?)\s+(\d+)$")
 _PAIR = re.compile(r"(\w+)=(-?[\d.]+|\S+)")
 LIST_END = r"^ballast: (host: |error: )"
 CHECK = r"^ballast: check: (ok|FAILED)\b.*"
@@ -50,6 +51,18 @@ def guest_line(text: str):
     return (match.group(1), match.group(2)) if match else None
 
 
+def counters(machine, name):
+    """The counters of `show NAME`: {name: number}. The answer to a word that is no command comes behind them."""
+    machine.skip_read()
+    machine.send(f"show {name}")
+    machine.send("nosuch")
+    found = {}
+    while "'nosuch' is no command" not in (text := machine.next_line(60).text):
+        if match := _COUNTER.match(text):
+            found[match.group(1)] = int(match.group(2))
+    return found
+
+
 @dataclass
 class GuestState:
     """A guest's own view: MiB, seconds since its boot."""
@@ -58,6 +71,7 @@ class GuestState:
     ballooned: float | None
     added: float | None
     uptime: float
+    clock: int | None            # seconds since 1970
 
 
 def guest_state(text: str):
@@ -73,6 +87,6 @@ def guest_state(text: str):
 
     try:
         return GuestState(int(values["MemTotal"]) / 1024, int(values["MemAvailable"]) / 1024, pages_mib("ballooned"),
-                          pages_mib("added"), float(values["uptime"]))
+                          pages_mib("added"), float(values["uptime"]), int(values["clock"]) if "clock" in values else None)
     except (KeyError, ValueError):
         return None  # a torn line
