@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loader's refusals: each names the file or the processor's switch and what to do, and stops."""
-from ballastlib.cases import Case, call, config, expect, stock
+from ballastlib.cases import Case, ask, call, config, expect, partition, stock
 from ballastlib.machine import Expired
 
 _ANY = config(stock())
+_TWO = config(partition("broken", "guest:halt", startup_mib=16), partition("good", "guest:steady", startup_mib=16))
+_KERNEL = "/images/0-halt"
 _LOADER_ONLY = r"^ballast: (?!loader: )"  # what the hypervisor would say
 
 
@@ -15,8 +17,8 @@ def _stops(running):
         return None if "ended" in str(expired) else "does not stop"
 
 
-def _refused(name, files, pattern, *, first=(), forbid=(), **machine):
-    return Case(name, _ANY, [*first, expect(pattern, 90), call(_stops)], ends="broken", files=files, forbid=(_LOADER_ONLY, *forbid), **machine)
+def _refused(name, files, pattern, *, configuration=_ANY, first=(), forbid=(), **machine):
+    return Case(name, configuration, [*first, expect(pattern, 90), call(_stops)], ends="broken", files=files, forbid=(_LOADER_ONLY, *forbid), **machine)
 
 
 def _locked_off(kind, said, pattern):
@@ -32,6 +34,12 @@ CASES = [
     _refused("missing-configuration", {"/ballast/ballast.dtb": None}, r"^ballast: loader: error: /ballast/ballast\.dtb: not found"),
     _refused("damaged-configuration", {"/ballast/ballast.dtb": b"\xd0\x0d\xfe\xed" + bytes(100)},
              r"^ballast: loader: error: /ballast/ballast\.dtb: damaged"),
+    _refused("missing-image", {_KERNEL: None}, rf"^ballast: loader: error: {_KERNEL}: not found", configuration=_TWO),
+    # That one is looked into by the hypervisor: the others' partitions start.
+    Case("damaged-image", _TWO,
+         [expect(rf"^ballast: error: partition broken: kernel '{_KERNEL}' is no bzImage, PVH ELF or multiboot kernel", 90), expect(r"^\[good\] steady 2$", 60),
+          ask("stop good off", r"^ballast: all partitions ended: crashed", 60)],
+         files={_KERNEL: b"MZ" + bytes(9000)}, ends="crashed"),
     _refused("no-virtualization", {}, r"^ballast: loader: error: this processor offers neither VMX nor SVM; use one that does", virtualization=False),
     _locked_off("vmx", r"^test firmware: IA32_FEATURE_CONTROL is locked without VMX$",
                 r"^ballast: loader: error: VMX is switched off and locked \(IA32_FEATURE_CONTROL\); "
