@@ -19,6 +19,18 @@ struct ThisCpu {
     }
 };
 
+/// VM_CR after SVM was switched on, where the firmware has left it off without locking that.
+/// Source: AMD APM vol 2 §15.30.1, "VM_CR MSR": without LOCK, SVMDIS can be written.
+u64 unlocked_vm_cr() {
+    using arch::svm::kVmCrLock, arch::svm::kVmCrSvmDisable;
+    u64 const found = hv_svm_rdmsr(msr::kVmCr);
+    if ((found & (kVmCrLock | kVmCrSvmDisable)) != kVmCrSvmDisable) {
+        return found;
+    }
+    hv_svm_wrmsr(msr::kVmCr, found & ~kVmCrSvmDisable);
+    return hv_svm_rdmsr(msr::kVmCr);
+}
+
 /// Every optional feature we may come to rely on is there.
 bool covers(SvmFeatures const& cpu, SvmFeatures const& first) {
     auto const has = [](bool mine, bool wanted) { return mine || !wanted; };
@@ -33,7 +45,7 @@ Result<void, VirtError> SvmBackend::enable_cpu(u32 cpu_index, HostFrames& frames
     HV_ASSERT(cpu_index < SvmMachine::kMaxCpus && machine_.cpus[cpu_index].host_save_area.raw == 0);
     ThisCpu cpu;
     // VM_CR exists only where SVM does.
-    u64 const vm_cr = has_svm(cpu) ? hv_svm_rdmsr(msr::kVmCr) : 0;
+    u64 const vm_cr = has_svm(cpu) ? unlocked_vm_cr() : 0;
     SvmFeatures const features = HV_TRY(detect(cpu, vm_cr, missing_));
     if (!ready_) {
         HV_TRY(set_up_machine(features, frames));

@@ -214,6 +214,10 @@ void hv_svm_wrmsr(hv::u32 index, hv::u64 value) {
     switch (index) {
     case hv::arch::svm::msr::kEfer: cpu.efer = value; break;
     case hv::arch::svm::msr::kVmHsavePa: cpu.host_save_area = value; break;
+    case hv::arch::svm::msr::kVmCr:
+        REQUIRE((cpu.vm_cr & hv::arch::svm::kVmCrLock) == 0); // silently ignored: nobody should rely on it
+        cpu.vm_cr = value;
+        break;
     case hv::arch::svm::msr::kTscAux: cpu.tsc_aux = value; break;
     default: FAIL("unexpected WRMSR"); break;
     }

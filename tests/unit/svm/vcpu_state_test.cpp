@@ -196,6 +196,29 @@ TEST_CASE("a machine's processors must be alike, and failures name themselves", 
     rig.cpu.become_current();
 }
 
+TEST_CASE("SVM that the firmware has left off is switched on unless it is locked", "[svm][backend]") {
+    using arch::svm::kVmCrLock, arch::svm::kVmCrSvmDisable;
+    constexpr u64 kRedirectInit = 2; // VM_CR's other bits stay as they are
+    FakeSvmCpu cpu;
+    ArenaFrames frames{64};
+    svm::SvmBackend backend;
+    SECTION("off") {
+        cpu.vm_cr = kVmCrSvmDisable | kRedirectInit;
+        CHECK(backend.enable_cpu(0, frames).ok());
+        CHECK(cpu.vm_cr == kRedirectInit);
+        CHECK((cpu.efer & efer::kSvme) != 0);
+    }
+    SECTION("off and locked") {
+        cpu.vm_cr = kVmCrSvmDisable | kVmCrLock;
+        CHECK(backend.enable_cpu(0, frames).error() == VirtError::DisabledByFirmware);
+        CHECK((cpu.efer & efer::kSvme) == 0);
+    }
+    SECTION("on and locked") {
+        cpu.vm_cr = kVmCrLock;
+        CHECK(backend.enable_cpu(0, frames).ok());
+    }
+}
+
 TEST_CASE("running out of frames leaves none behind", "[svm][backend]") {
     FakeSvmCpu cpu;
     ArenaFrames frames{64};
