@@ -84,6 +84,7 @@ concept FpuOps = requires(O& ops, void* to, void const* from, u64 v) {
     ops.xrstor64(from, v);
     ops.fxsave64(to);
     ops.fxrstor64(from);
+    ops.fninit();
     { ops.xgetbv(0u) } -> std::same_as<u64>;
     ops.xsetbv(0u, v);
 };
@@ -103,9 +104,12 @@ void save_fpu(O& ops, FpuLayout const& layout, FpuState& state) {
     ops.xsave64(state.area().data(), layout.switched);
 }
 
-/// Loads all of it. What the area does not hold gets its initial value, so nothing of the last guest stays.
+/// Loads all of it. What the area does not hold gets its initial value, so nothing of the last guest stays:
+/// AMD's XRSTOR and FXRSTOR leave the x87's opcode and its two pointers alone where no exception is pending
+/// (APM vol 5, "FXRSTOR"), and FNINIT clears them.
 template <FpuOps O>
 void load_fpu(O& ops, FpuLayout const& layout, FpuState const& state) {
+    ops.fninit();
     if (layout.switched == 0) {
         ops.fxrstor64(state.area().data());
         return;

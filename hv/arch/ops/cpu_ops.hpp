@@ -327,6 +327,10 @@ inline void fxsave64(void* area) {
 inline void fxrstor64(void const* area) {
     asm volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
 }
+/// Initial values for x87, its opcode and pointers among them (SDM vol 2, "FINIT/FNINIT").
+inline void fninit() {
+    asm volatile("fninit");
+}
 
 // ---- The processor as a parameter
 // --------------------------------------------------------------------------

@@ -19,6 +19,7 @@ struct RealFpu {
     void xrstor64(void const* from, u64 mask) { arch::xrstor64(from, mask); }
     void fxsave64(void* to) { arch::fxsave64(to); }
     void fxrstor64(void const* from) { arch::fxrstor64(from); }
+    void fninit() { arch::fninit(); }
     u64 xgetbv(u32 index) { return arch::xgetbv(index); }
     void xsetbv(u32 index, u64 v) { arch::xsetbv(index, v); }
 };

@@ -13,6 +13,7 @@ namespace {
 struct FakeProcessor {
     u64 xcr0 = 1;
     std::array<u64, 10> component{};
+    u64 x87_pointers = 0; ///< restoring leaves them alone, as on AMD
 
     arch::CpuidResult cpuid(u32 leaf, u32 subleaf) const {
         if (leaf == 1) {
@@ -50,6 +51,7 @@ struct FakeProcessor {
     }
     void fxsave64(void*) {}
     void fxrstor64(void const*) {}
+    void fninit() { component[0] = x87_pointers = 0; }
     u64 xgetbv(u32) const { return xcr0; }
     void xsetbv(u32, u64 v) { xcr0 = v; }
 };
@@ -84,6 +86,7 @@ TEST_CASE("each guest finds its own registers, also those it has switched off", 
     CHECK(cpu.xcr0 == 1);
     cpu.xcr0 = 7;
     cpu.component = {1, 2, 3};
+    cpu.x87_pointers = 0xbad;
     cpu.component[9] = 99;
     cpu.xcr0 = 3; // its AVX state is still in the registers
     save_fpu(cpu, layout, a.state);
@@ -91,6 +94,7 @@ TEST_CASE("each guest finds its own registers, also those it has switched off", 
 
     load_fpu(cpu, layout, b.state);
     CHECK(cpu.component == std::array<u64, 10>{}); // nothing of a
+    CHECK(cpu.x87_pointers == 0);
     CHECK(cpu.xcr0 == 1);
     cpu.component = {10, 20, 30, 40, 50};
     cpu.xcr0 = layout.switched;
