@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two processors, a partition on each: kicks, the rendezvous and the clock across them."""
+"""Processors: one that lacks what is needed; two with a partition on each: kicks, the rendezvous and the clock across them."""
 import re
 
 from ballastlib.cases import Case, ask, call, config, expect, partition, send
@@ -61,8 +61,16 @@ def _on_two_nodes(name, *steps, **host):
                 ends=None, forbid=(r"FAIL", r"CORRUPT"), numa_nodes=2, beds=("svm",))
 
 
+def _lacks(bed, feature, backend):
+    return Case(f"no-nested-paging-{bed}", config(_steady("one")),
+                [expect(rf"^ballast: error: Ballast cannot run here: processor 0 lacks {feature}, which {backend} needs$", 120)],
+                ends="broken", nested_paging=False, beds=(bed,))
+
+
 # Two CPUs are not repeatable, and under QEMU guests' seconds are seconds of the wall.
 CASES = [
+    _lacks("svm", r"nested paging \(CPUID Fn8000_000A EDX\[NP\]\)", "SVM/NPT"),
+    _lacks("vmx", "enable EPT", "VMX/EPT"),
     _on_two_nodes("one-node", expect(r"^ballast: error: partition wide: not started: 600 MiB do not fit on one NUMA node .*allow numa-spanning", 30)),
     _on_two_nodes("spanning", expect(r"^\[wide\] steady 1$", 60), numa_spanning=True),
     Case("one-each", config(_steady("one"), _steady("two")),

@@ -29,6 +29,7 @@ class Hardware:
     memory_mib: int = 2048
     numa_nodes: int = 1
     virtualization: bool = True      # false: a processor that knows neither SVM nor VMX
+    nested_paging: bool = True       # false: one that knows them, but not NPT or EPT
     hypervisor_gdb: int | None = None  # QEMU's own stub, for the hypervisor itself
     real_time: bool = False          # qemu, one CPU: idle takes its time instead of being skipped
     host_clock: bool = False         # qemu: the machine's time is ours, nothing is counted; runs do not repeat
@@ -83,7 +84,7 @@ def _need_firmware():
 def qemu_command(hardware: Hardware, disk: Path | None, com1, folder: Path):
     """QEMU's command line; `com1` is the path of a unix socket that is listened on."""
     _need_firmware()
-    machine, cpu = "q35", ["-cpu", "max" if hardware.virtualization else "max,-svm"]
+    machine, cpu = "q35", ["-cpu", "max" + ("" if hardware.virtualization else ",-svm") + ("" if hardware.nested_paging else ",-npt")]
     accelerator = ["-accel", "tcg"]
     if hardware.bed == "kvm":
         accelerator, cpu = ["-accel", "kvm"], ["-cpu", "host"]
@@ -155,6 +156,7 @@ def bochs_command(hardware: Hardware, disk: Path | None, com1, folder: Path, *, 
     vga = next(path for path in (share / "VGABIOS-lgpl-latest", share / "VGABIOS-lgpl-latest.bin", Path("/usr/share/bochs/VGABIOS-lgpl-latest"))
                if path.exists())
     ignored = ", ".join(f"cpu{number}=ignore" for number in range(hardware.cpus))
+    model = "p4_prescott_celeron_336" if not hardware.virtualization else "broadwell_ult" if hardware.nested_paging else "core2_penryn_t9600"
     address = ", address=0xffe00000" if firmware == OVMF else ""
     lines = [
         "config_interface: textconfig",
@@ -162,7 +164,7 @@ def bochs_command(hardware: Hardware, disk: Path | None, com1, folder: Path, *, 
         f"memory: guest={hardware.memory_mib}, host={min(hardware.memory_mib, 2048)}",
         f"romimage: file={firmware}{address}",
         f"vgaromimage: file={vga}",
-        f"cpu: model={'broadwell_ult' if hardware.virtualization else 'p4_prescott_celeron_336'}, count={hardware.cpus}, ips={BOCHS_INSTRUCTIONS_PER_SECOND}, reset_on_triple_fault=0",
+        f"cpu: model={model}, count={hardware.cpus}, ips={BOCHS_INSTRUCTIONS_PER_SECOND}, reset_on_triple_fault=0",
         "pci: enabled=1, chipset=i440fx",
         f"boot: {boot}",
         f"com1: enabled=1, mode=socket-client, dev={com1}",
