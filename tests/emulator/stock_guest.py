@@ -42,6 +42,17 @@ def _gave_way(machine):
     return None if last.minimum <= last.assigned < 500 else f"{last.assigned} MiB assigned while another partition needed memory"
 
 
+def _back_before_more(machine):
+    """By the guest's own driver: what was ballooned is all back before the first page is added."""
+    lines = [console.guest_line(line.text) for line in machine.lines if "MemTotal=" in line.text]
+    states = [state for state in (console.guest_state(line[1]) for line in lines if line) if state]
+    most = max(state.ballooned for state in states)
+    if most < 100:
+        return f"only {most:.0f} MiB were ballooned"
+    early = [f"{state.ballooned:.0f} MiB ballooned and {state.added:.0f} MiB added" for state in states if state.added and state.ballooned]
+    return "; ".join(early) or (None if states[-1].added else "nothing was added")
+
+
 def _told(machine):
     """The guest's next state line, and right behind it the partition's uptime and counters."""
     machine.skip_read()
@@ -101,6 +112,11 @@ CASES = [
          [expect(_UP, 150), expect(_UP, 150), expect(r"^\[web\] ballast-guest: second life"), ], timeout_s=360),
     Case("without-driver", config(stock(words="ballast.job=idle ballast.no-drivers ballast.phases=0:600", minimum_mib=256, maximum_mib=1024)),
          [expect(_UP, 150), ask("list", r"\| web +\| running +\| +51[12] .*not reported"), ask("stop web off", r"ended: off")], timeout_s=300),
+    # From below startup, where it has idled, to beyond it.
+    Case("takes-back-first", config(stock(words="ballast.job=load ballast.phases=0:40,620:10 ballast.fast-reports", minimum_mib=256,
+                                          maximum_mib=1024), idle_seconds=5),
+         [expect(_UP, 150), expect(r"^\[web\] memload: done, every page as written", 300), call(_back_before_more), ask("check", _CHECKED, 60)],
+         forbid=(r"memload: CORRUPT",), timeout_s=400, memory_mib=2048),
     Case("breathes", config(stock(words="ballast.job=load ballast.phases=0:5,620:15,32:40 ballast.fast-reports", minimum_mib=256,
                                   maximum_mib=1024), idle_seconds=10),
          [expect(_UP, 150), expect(r"^\[web\] memload: phase 2/3: reached", 240), ask("list", _RUNNING), ask("check", _CHECKED, 60),
