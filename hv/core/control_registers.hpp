@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// May a guest put this value into CR0, CR4, EFER or XCR0? Pure; the exit handlers ask, the backends obey.
+// May a guest put this value into CR0, CR4, EFER, XCR0, RFLAGS or RIP? Pure; the exit handlers ask, the
+// backends obey.
 #pragma once
 #include "hv/core/registers.hpp"
 
@@ -81,5 +82,17 @@ constexpr bool xcr0_write_allowed(u64 value, u64 allowed) {
 /// Canonical for 48-bit linear addresses.
 constexpr bool is_canonical(u64 address) {
     return static_cast<u64>(static_cast<s64>(address << 16) >> 16) == address;
+}
+
+/// Whether RFLAGS can become @p value without a change of mode: reserved bits stay (bit 1 may be given as 0),
+/// and so does VM, which IRET and task switches alone change. Source: SDM vol 1, "EFLAGS Register"
+constexpr bool rflags_write_allowed(u64 now, u64 value) {
+    constexpr u64 kPlain = 0x3d'7fd7;
+    return ((now ^ value) & ~kPlain) == 0;
+}
+
+/// Whether code can be at RIP @p value. Source: SDM vol 3C, "Checks on Guest RIP, RFLAGS, and SSP"
+constexpr bool rip_allowed(bool in_64bit_code, u64 value) {
+    return in_64bit_code ? is_canonical(value) : value >> 32 == 0;
 }
 } // namespace hv

@@ -40,11 +40,11 @@ void Session::put_register(RegisterCursor const& r) {
     out_.hex({bytes, r.wire_bytes()});
 }
 
-/// Bytes that one side has more of than the other are 0, respectively dropped.
+/// Bytes that one side has more of than the other are 0.
 bool Session::write_register(RegisterCursor const& r, Scanner& digits) {
     u8 bytes[16] = {};
     for (u32 i = 0; i < r.wire_bytes(); ++i) {
-        if (!digits.byte(bytes[i])) return false;
+        if (!digits.byte(bytes[i]) || (i >= target_bytes(r.id()) && bytes[i] != 0)) return false;
     }
     if (r.linear()) {
         u64 value = 0;

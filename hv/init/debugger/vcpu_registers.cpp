@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hv/init/debugger/vcpu_registers.hpp"
+#include "hv/core/control_registers.hpp"
 #include "hv/core/vcpu_view.hpp"
 #include "hv/debug/segment_load.hpp"
 #include "hv/debug/vcpu_system_view.hpp"
@@ -28,10 +29,6 @@ int control_of(RegisterId id) {
     default: return -1;
     }
 }
-bool in_long_mode(VirtualProcessor& vp) {
-    VcpuView view{vp.hardware()};
-    return code_mode(view).code_bits == 64;
-}
 u64 number_of(std::span<u8 const> from) {
     u64 value = 0;
     __builtin_memcpy(&value, from.data(), from.size() < sizeof value ? from.size() : sizeof value);
@@ -43,17 +40,17 @@ bool load_segment(Guest& guest, Seg which, u16 selector) {
     VcpuView view{hw};
     debug::VcpuSystemView system{hw};
     auto const loaded = debug::segment_with(view, guest.memory(), system, which, selector);
-    if (!loaded) {
+    if (!loaded ||
+        (which == Seg::Cs && !rip_allowed((loaded->attributes & segment::kLong) != 0, hw.read(Reg::Rip)))) {
         return false;
     }
     hw.write(which, *loaded);
     return true;
 }
 
-/// The hidden base alone. @return false where VM entry would refuse it (SDM vol 3C, "Checks on Guest Segment
-/// Registers"): beyond 32 bits, and in virtual-8086 mode, where the selector is the base
+/// The hidden base alone. @return false beyond 32 bits
 bool move_segment(VirtVcpu& hw, Seg which, u64 base) {
-    if (base >> 32 != 0 || (hw.read(Reg::Rflags) & rflags::kVirtual8086) != 0) {
+    if (base >> 32 != 0) {
         return false;
     }
     Segment segment = hw.read(which);
@@ -113,13 +110,16 @@ bool write_register(Guest& guest, RegisterId id, std::span<u8 const> from) {
         }
     }
     if (id == RegisterId::Rflags) {
-        constexpr u64 kWritable = 0x3f'7fd5; // SDM vol 1, "EFLAGS Register": all but the reserved bits
-        hw.write(Reg::Rflags, (value & kWritable) | rflags::kReserved1);
+        if (!rflags_write_allowed(hw.read(Reg::Rflags), value)) {
+            return false;
+        }
+        hw.write(Reg::Rflags, value | rflags::kReserved1);
+        hw.clear_interrupt_shadow(); // behind STI VM entry wants IF set, and no new TF
         vp.attend_soon();
         return true;
     }
     if (id == RegisterId::Rip) {
-        if (in_long_mode(vp) && !is_canonical(value)) {
+        if (!rip_allowed(hw.in_64bit_code(), value)) {
             return false;
         }
         hw.write(Reg::Rip, value);
@@ -133,6 +133,12 @@ bool write_register(Guest& guest, RegisterId id, std::span<u8 const> from) {
     }
     if (between(id, RegisterId::Es, RegisterId::Gs)) {
         return load_segment(guest, segment_of(id, RegisterId::Es), static_cast<u16>(value));
+    }
+    // In virtual-8086 mode the selector is the base, and VM entry insists (SDM vol 3C, "Checks on Guest
+    // Segment Registers").
+    if (between(id, RegisterId::EsBase, RegisterId::GsBase) &&
+        (hw.read(Reg::Rflags) & rflags::kVirtual8086) != 0) {
+        return false;
     }
     if (id == RegisterId::FsBase || id == RegisterId::GsBase || id == RegisterId::KernelGsBase ||
         id == RegisterId::Efer) {

@@ -34,7 +34,9 @@ Place place_of(RegisterId id) {
     case RegisterId::Fstat: return {kFsw, 2, kX87};
     case RegisterId::Fop: return {kFop, 2, kX87};
     case RegisterId::Fioff: return {kFip, 4, kX87};
+    case RegisterId::Fiseg: return {kFip + 4, 4, kX87};
     case RegisterId::Fooff: return {kFdp, 4, kX87};
+    case RegisterId::Foseg: return {kFdp + 4, 4, kX87};
     default: return {};
     }
 }
@@ -78,9 +80,6 @@ bool read_extended(std::span<u8 const> image, RegisterId id, std::span<u8> to) {
         __builtin_memcpy(to.data(), &tag, sizeof tag);
         return true;
     }
-    if (id == RegisterId::Fiseg || id == RegisterId::Foseg) {
-        return true; // the 64-bit image has no selectors: they read 0, as after FXSAVE64
-    }
     Place const place = place_of(id);
     if (place.bytes == 0 || to.size() < place.bytes || place.at + place.bytes > image.size()) {
         return false;
@@ -109,12 +108,14 @@ bool write_extended(std::span<u8> image, RegisterId id, std::span<u8 const> from
         }
         return true;
     }
-    if (id == RegisterId::Fiseg || id == RegisterId::Foseg) {
-        return true; // gdb writes all registers back around a call: what is not there is not missed
-    }
     Place const place = place_of(id);
     if (place.bytes == 0 || from.size() < place.bytes || place.at + place.bytes > image.size()) {
         return false;
+    }
+    for (u8 const rest : from.subspan(place.bytes)) {
+        if (rest != 0) {
+            return false;
+        }
     }
     if (id == RegisterId::Mxcsr) {
         // XRSTOR raises #GP for bits that the mask does not have.

@@ -108,3 +108,25 @@ TEST_CASE("canonical addresses have 17 equal upper bits", "[control-registers]")
     CHECK(is_canonical(~0ull));
     CHECK_FALSE(is_canonical(0x0001'0000'0000'0000));
 }
+
+TEST_CASE("RFLAGS: what POPF could change in the kernel, but not VM or reserved bits",
+          "[control-registers]") {
+    u64 const now = rflags::kReserved1 | rflags::kInterrupt;
+    CHECK(rflags_write_allowed(now, now));
+    CHECK(rflags_write_allowed(now, 0x247ed7));
+    CHECK(rflags_write_allowed(now, 0)); // bit 1 is put back
+    for (u64 bit :
+         {u64{1} << 3, u64{1} << 5, u64{1} << 15, rflags::kVirtual8086, u64{1} << 22, u64{1} << 31}) {
+        CHECK_FALSE(rflags_write_allowed(now, now | bit));
+    }
+    CHECK_FALSE(rflags_write_allowed(now | rflags::kVirtual8086, now));
+    CHECK(rflags_write_allowed(now | rflags::kVirtual8086, now | rflags::kVirtual8086 | rflags::kCarry));
+}
+
+TEST_CASE("RIP: canonical in 64-bit code, else 32 bits", "[control-registers]") {
+    CHECK(rip_allowed(true, 0xffff'8000'0000'0000));
+    CHECK_FALSE(rip_allowed(true, 0x0000'8000'0000'0000));
+    CHECK(rip_allowed(false, 0xffff'ffff));
+    CHECK_FALSE(rip_allowed(false, 0x1'0000'0000));
+    CHECK_FALSE(rip_allowed(false, 0xffff'ffff'8000'0000));
+}

@@ -51,6 +51,8 @@ TEST_CASE("P and G write registers, and nothing that has another size", "[gdb]")
     CHECK(b.gdb.ask("P0=8877665544332xx1") == "E01");
     CHECK(b.gdb.ask("P12=23000000") == "OK");
     CHECK(b.first().vps[0].get(RegisterId::Cs) == 0x23);
+    CHECK(b.gdb.ask("P12=10000100") == "E01"); // a selector has 16 bits
+    CHECK(b.first().vps[0].get(RegisterId::Cs) == 0x23);
     std::string g = b.gdb.ask("g");
     g.replace(16, 16, "0100000000000080");
     CHECK(b.gdb.ask("G" + g) == "OK");

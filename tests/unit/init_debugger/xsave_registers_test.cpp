@@ -95,6 +95,32 @@ TEST_CASE("upper halves that are not in use read zero and start from zero", "[xs
     CHECK(high == std::vector<u8>(16));
 }
 
+TEST_CASE("each control register of the x87 has its own place, and takes nothing wider", "[xsave]") {
+    Image image;
+    constexpr struct {
+        RegisterId id;
+        u32 value;
+    } kWritten[] = {{RegisterId::Fctrl, 0xe7f},       {RegisterId::Fstat, 0x2d41},
+                    {RegisterId::Fop, 0x5a3},         {RegisterId::Fioff, 0x8020'4060},
+                    {RegisterId::Fiseg, 0xffff'8000}, {RegisterId::Fooff, 0x9021'4161},
+                    {RegisterId::Foseg, 0xffff'8001}};
+    image.bytes[kHeader] = 0;
+    for (auto const& w : kWritten) {
+        u32 const wide = w.value | 0x1'0000;
+        if (w.value <= 0xffff) {
+            CHECK_FALSE(init::write_extended(image.bytes, w.id, {reinterpret_cast<u8 const*>(&wide), 4}));
+        }
+        CHECK(init::write_extended(image.bytes, w.id, {reinterpret_cast<u8 const*>(&w.value), 4}));
+    }
+    for (auto const& w : kWritten) {
+        CHECK(image.number(w.id) == w.value);
+    }
+    CHECK(image.bytes[kHeader] == 1);
+    u64 pointer;
+    __builtin_memcpy(&pointer, &image.bytes[8], sizeof pointer); // FIP
+    CHECK(pointer == 0xffff'8000'8020'4060);
+}
+
 TEST_CASE("a value of MXCSR that XRSTOR would fault for is refused", "[xsave]") {
     Image image;
     u8 const bad[4] = {0, 0, 1, 0}, good[4] = {0xc0, 0x1f, 0, 0};
