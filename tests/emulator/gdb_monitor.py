@@ -24,6 +24,10 @@ def _help(gdb):
         check(line.strip() == "version" or re.search(r"\S {2,}\S", line.strip()), f"monitor help does not explain {line!r}")
     same("monitor alone", gdb("monitor"), text)
     same("monitor version", gdb("monitor version").strip(), "Ballast")
+    contains("monitor nonsense", gdb("monitor nonsense"), "monitor help")
+    for words in ("sstep", "kaslr", "info version"):
+        text = gdb(f"monitor {words}")
+        check(text.strip() and "no such command" not in text, f"monitor {words}: {text!r}")
 
 
 def _info(gdb, elf, scenarios):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Breakpoints, watchpoints and conditions that the guest cannot see; memory and registers through the debugger."""
+"""Breakpoints, watchpoints and conditions that the guest cannot see; memory through the debugger."""
 import re
 
 from ballastlib.cases import Case, ask, call, config, debug, expect, partition
@@ -207,68 +207,6 @@ def _memory(machine, gdb):
     scenarios.run("kTouch")
 
 
-_WRITABLE = {"rax": 0x1122334455667788, "rbx": 2 ** 64 - 1, "r8": 1, "r15": 0xdeadbeefcafe, "rbp": 0x7000, "fs_base": 0x123456789,
-             **{name: 0x0101010101010101 * (2 + at) for at, name in enumerate(("rcx", "rdx", "rsi", "rdi", "r9", "r10", "r11", "r12", "r13", "r14"))},
-             "gs_base": 0xffffffff80000000, "k_gs_base": 0x5555, "cr2": 0xabcdef, "mxcsr": 0x1fa0, "fctrl": 0x27f, "cr8": 3}
-
-
-def _registers(machine, gdb):
-    elf = Elf(_GUEST)
-    gdb.connect()
-    scenarios = Scenarios(gdb, elf).to_main()
-    contains("cr0", gdb("print $cr0"), "PG", "WP", "PE")
-    contains("efer", gdb("print $efer"), "LMA", "LME", "SCE")
-    same("cr3", gdb.value("$cr3"), elf["pml4"])
-    same("cs", (gdb.value("$cs"), gdb.value("$ss")), (8, 16))
-    for name, value in _WRITABLE.items():
-        kept = gdb.value(f"${name}")
-        long = "" if name in ("mxcsr", "fctrl") else "ul"
-        gdb(f"set ${name} = {value:#x}{long}")
-        gdb("maintenance flush register-cache")
-        same(f"${name}", gdb.value(f"${name}"), value)
-        gdb(f"set ${name} = {kept:#x}{long}")
-    # A selector brings its descriptor along; DS is not used in 64-bit code.
-    for selector, base in ((0x10, 0x1234000), (0, 0)):
-        gdb(f"set $ds = {selector}")
-        if base:
-            gdb(f"set $ds_base = {base:#x}")
-        gdb("maintenance flush register-cache")
-        same("ds", (gdb.value("$ds"), gdb.value("$ds_base")), (selector, base))
-    for command in ("set $ds = 0x18000", "set $es = 0xfff8", "set $cs = 0", "set $ss = 8", "set $ss_base = 0x100000000ul"):
-        wrong = gdb.fails(command, "Could not write register")
-        check(wrong is None, f"{command}: {wrong}")
-        gdb("maintenance flush register-cache")
-    gdb("set $ds = 0x10")
-    gdb("set $xmm3.uint128 = 0x1234567890abcdef")
-    gdb("set $ymm7.v8_int32[7] = 99")
-    gdb("set $st2 = 1.5")
-    gdb("maintenance flush register-cache")
-    same("xmm3", gdb("output/x $xmm3.v2_int64[0]"), "0x1234567890abcdef")
-    same("ymm7's upper half", int(gdb("output $ymm7.v8_int32[7]")), 99)
-    same("st2", gdb("output $st2"), "1.5")
-    kept = gdb.value("$cr4")
-    gdb(f"set $cr4 = {kept | 0x80:#x}ul")
-    gdb("maintenance flush register-cache")
-    contains("cr4", gdb("print $cr4"), "PGE")
-    gdb(f"set $cr4 = {kept:#x}ul")
-    for name, value in (("cr3", 1 << 60), ("rip", 1 << 63), ("cr0", 1 << 40), ("gs_base", 1 << 55)):  # no processor would run on with these
-        wrong = gdb.fails(f"set ${name} = {value:#x}ul", "Could not write register")
-        check(wrong is None, f"{name}: {wrong}")
-        gdb("maintenance flush register-cache")
-    text = gdb("info registers")
-    contains("info registers", text, *("rip eflags cs fs_base gs_base k_gs_base cr0 cr2 cr3 cr4 cr8 efer".split()))
-    contains("info registers eflags", gdb("info registers eflags"), "eflags")
-    check("unavailable" not in gdb("info registers rip rsp eflags cr0 mxcsr"), "a register is unavailable")
-    scenarios.run("kHotLoop")
-    # The monitor's own words.
-    contains("monitor help", gdb("monitor help"), "phys", "map", "arch", "reset", "sstep")
-    contains("monitor info", gdb("monitor info"), "a")
-    for words in ("memory", "exits", "regs", "sstep", "kaslr", "info version"):
-        text = gdb(f"monitor {words}")
-        check(text.strip() and "no such command" not in text, f"monitor {words}: {text!r}")
-    contains("monitor nonsense", gdb("monitor nonsense"), "monitor help")
-
-
 def _ends(machine, gdb):
     gdb.connect()
     gdb("set var command = kPowerOff")
@@ -298,7 +236,7 @@ def _restart(machine):
 
 CASES = [
     _case("breakpoints", _breakpoints, _conditions),
-    _case("data", _watchpoints, _memory, _registers),
+    _case("data", _watchpoints, _memory),
     Case("power-off", config(partition("a", f"guest:{_GUEST}", startup_mib=32, debug_wait=True), debugger="com3"),
          [expect(r"^ballast: partition a: started", 60),
           debug(lambda machine, gdb: (gdb.connect(), Scenarios(gdb, Elf(_GUEST)).to_main(), None)[2], _GUEST), debug(_ends, _GUEST)],

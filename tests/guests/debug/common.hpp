@@ -32,6 +32,7 @@ enum Command : u32 {
     kCrashRegisters, ///< the same, with registers
     kFillString,     ///< REP STOSB over all of `table`
     kClock,          ///< how long it was away: clock_us, by the reference time
+    kRegisters,      ///< take_registers(), where a debugger has to come in
     kPending,        ///< pending_window() `rounds` times, each with a timer interrupt that waits already
 };
 

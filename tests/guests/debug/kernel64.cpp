@@ -45,7 +45,7 @@ u64 physical(void const* at) {
 } // namespace
 
 extern "C" {
-extern u64 pml4[512], directories[4][512], directory_high[512], pdpt_high[512], gdt[8];
+extern u64 pml4[512], directories[4][512], directory_high[512], pdpt_high[512], gdt[11];
 extern u8 text_start[], text_end[], read_only_end[], kernel_end[], kernel_stack_top[], user_load[],
     late_load[];
 extern u64 cpu_local[8];
@@ -59,6 +59,7 @@ void enter_user(void const* entry, void* stack);
 extern u8 user_main[], user_after_call[], own_steps_first[], own_steps_last[], own_breakpoint_next[],
     own_store_next[];
 void pending_window();
+void take_registers();
 void own_steps();
 void own_breakpoint();
 void own_target();
@@ -71,10 +72,12 @@ u32 volatile seen_faults = 0, ticks = 0, own_traps = 0, own_breaks = 0, own_poin
 u64 volatile own_dr6 = 0, text_sum = 0, clock_us = 0;
 u8 volatile own_byte = 0;
 [[gnu::aligned(4096)]] u8 volatile edge[8192];
+[[gnu::aligned(4096)]] u64 other_root[512];
 }
 
 namespace {
-[[gnu::aligned(4096)]] u64 kernel_pages[512], user_pages[512], late_directory[512], late_pages[512];
+[[gnu::aligned(4096)]] u64 kernel_pages[512], user_pages[512], late_directory[512], late_pages[512],
+    other_pdpt[512], other_directory[512];
 [[gnu::aligned(4096)]] u8 late_frame[4096], user_stack[4096], panic_text[4096];
 [[gnu::aligned(16)]] Gate idt[256];
 u8 interrupt_stack[8192];
@@ -322,6 +325,18 @@ NOT_INLINED void panic(bool with_text) {
     wrmsr(kCrashControl, 1ull << 63 | (with_text ? 1ull << 62 : 0));
 }
 
+/// At the first address of the upper half either root has something else: memory from 0 on, or the kernel's.
+NOT_INLINED void registers() {
+    constexpr u64 kHalf = 256, kLargePage = 1u << 7;
+    __builtin_memcpy(other_root, pml4, sizeof other_root);
+    pml4[kHalf] = pml4[0];
+    other_root[kHalf] = physical(other_pdpt) | kPresent | kWritable;
+    other_pdpt[0] = physical(other_directory) | kPresent | kWritable;
+    other_directory[0] = 0x20'0000 | kPresent | kWritable | kLargePage;
+    flush_tlb();
+    take_registers();
+}
+
 NOT_INLINED bool fill_string() {
     void* to = const_cast<long*>(table);
     u64 count = sizeof table;
@@ -345,6 +360,7 @@ bool run_more(Command which) {
     case kPanic: panic(true); return true;
     case kCrashRegisters: panic(false); return true;
     case kFillString: return fill_string();
+    case kRegisters: registers(); return true;
     case kPending: return pending_interrupts();
     case kClock: clock_us = rdmsr(kReferenceTime) / 10; return true;
     default: return false;

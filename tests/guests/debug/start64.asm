@@ -69,8 +69,10 @@ gdt:
     dq 0, 0x00af9b000000ffff, 0x00cf93000000ffff        ; 8 code, 16 data
     dq 0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff ; 24 user 32-bit code, 32 user data, 40 user code
     dq 0, 0                                             ; 48 TSS
+    dq 0x00af9b000000ffff, 0x12cf93345000ffff           ; 64 code, 72 data at 0x12345000
+    dq 0x00cf9b000000ffff                               ; 80 32-bit code
 gdt_pointer:
-    dw 8 * 8 - 1
+    dw 11 * 8 - 1
     dq gdt
 
 section .boot.bss nobits alloc write align=4096
