@@ -139,7 +139,7 @@ bool is_pvh(std::span<u8 const> kernel) {
 
 Result<EntryState, LoadError> load_pvh(LoadRequest const& request, GuestAccess& memory) {
     u64 const entry_point = HV_TRY(find_entry(request.kernel));
-    if (!in_ram(request.map, entry_point, 1)) {
+    if (entry_point >= 4 * GiB || !in_ram(request.map, entry_point, 1)) { // entered in 32-bit mode
         return Err{LoadError::Damaged};
     }
     u64 const end = HV_TRY(load_segments(request, memory));

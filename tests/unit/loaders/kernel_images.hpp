@@ -48,7 +48,7 @@ struct BzImage {
         poke<u8>(image, 0x234, 1);
         poke<u16>(image, 0x236, xloadflags);
         poke<u32>(image, 0x238, command_line_max);
-        poke<u64>(image, 0x258, 0x100'0000);
+        poke<u64>(image, 0x258, preferred);
         poke<u32>(image, 0x260, init_bytes);
         Image const payload = pattern(payload_bytes, 3);
         image.insert(image.end(), payload.begin(), payload.end());
@@ -65,7 +65,7 @@ struct Segment64 {
 struct PvhImage {
     std::vector<Segment64> segments{{0x10'0000, 0x3000, pattern(0x1234, 5)},
                                     {0x20'0000, 0x1000, pattern(0x800, 9)}};
-    u32 entry = 0x10'0040;
+    u64 entry = 0x10'0040;
     bool with_note = true;
     bool wide_note = false;
 

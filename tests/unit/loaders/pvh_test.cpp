@@ -58,6 +58,12 @@ TEST_CASE("an ELF64 without the note is not supported", "[loaders][pvh]") {
     CHECK(LoaderBed{PvhImage{.with_note = false}.make()}.refused() == LoadError::Unsupported);
 }
 
+TEST_CASE("a 32-bit entry lies in RAM below 4 GiB", "[loaders][pvh]") {
+    for (u64 const entry : {LoaderBed::kTop, 4 * GiB, ~u64{0}}) { // behind low RAM, in high RAM, nowhere
+        CHECK(LoaderBed{PvhImage{.entry = entry, .wide_note = true}.make()}.refused() == LoadError::Damaged);
+    }
+}
+
 TEST_CASE("segments stay in RAM and off our tables", "[loaders][pvh]") {
     auto const with = [](u64 physical, u64 memory_bytes, usize file_bytes = 16) {
         return LoaderBed{PvhImage{.segments = {{0x10'0000, 0x1000, pattern(0x100, 5)},
