@@ -10,7 +10,7 @@ constexpr u64 kSetupSects = 0x1f1, kBootFlag = 0x1fe, kHeaderLength = 0x201, kHe
               kVersion = 0x206;
 constexpr u64 kTypeOfLoader = 0x210, kRamdiskImage = 0x218, kRamdiskSize = 0x21c, kCommandLinePointer = 0x228;
 constexpr u64 kInitrdMax = 0x22c, kKernelAlignment = 0x230, kXloadFlags = 0x236, kCommandLineSize = 0x238,
-              kInitSize = 0x260;
+              kPreferredAddress = 0x258, kInitSize = 0x260;
 // Zero page only.
 constexpr u64 kAcpiRsdp = 0x070, kE820Entries = 0x1e8, kE820Table = 0x2d0;
 constexpr u64 kE820Max = 128;
@@ -19,8 +19,7 @@ constexpr u16 kOldestVersion = 0x020c; // xloadflags
 constexpr u16 kEntry64 = 1u << 0;
 constexpr u64 kEntryOffset = 0x200;
 
-// The decompressor works from max(load address, 16 MiB) rounded up to the kernel's alignment.
-constexpr u64 kLowestRun = 16 * MiB;
+constexpr u64 kMappedEnd = 4 * GiB; // of the identity map
 
 struct [[gnu::packed]] E820Entry {
     u64 base, bytes;
@@ -32,6 +31,7 @@ struct Header {
     u64 setup_bytes;
     u64 header_end;
     u32 initrd_max, command_line_max, alignment, init_bytes;
+    u64 preferred; ///< address the kernel was built to run at
 };
 
 Result<Header, LoadError> parse(std::span<u8 const> kernel) {
@@ -50,6 +50,7 @@ Result<Header, LoadError> parse(std::span<u8 const> kernel) {
     h.command_line_max = HV_TRY(read_image<u32>(kernel, kCommandLineSize));
     h.alignment = HV_TRY(read_image<u32>(kernel, kKernelAlignment));
     h.init_bytes = HV_TRY(read_image<u32>(kernel, kInitSize));
+    h.preferred = HV_TRY(read_image<u64>(kernel, kPreferredAddress));
     if (h.setup_bytes >= kernel.size() || h.header_end > kE820Table || h.alignment == 0 ||
         (h.alignment & (h.alignment - 1)) != 0) {
         return Err{LoadError::Damaged};
@@ -58,7 +59,7 @@ Result<Header, LoadError> parse(std::span<u8 const> kernel) {
 }
 
 Result<void, LoadError> put_identity_map(GuestAccess& memory) {
-    // First 4 GiB with 2 MiB pages: kernel, zero page, command line and initrd are all below.
+    // Up to kMappedEnd with 2 MiB pages: kernel, zero page, command line and initrd are all below.
     u64 const pml4 = kPageTables.raw, pdpt = pml4 + kPageBytes, directories = pdpt + kPageBytes;
     HV_TRY(put_zeros(memory, kPageTables, 2 * kPageBytes));
     HV_TRY(put(memory, Gpa{pml4}, pdpt | 0x3));
@@ -104,8 +105,11 @@ Result<EntryState, LoadError> load_bzimage(LoadRequest const& request, GuestAcce
     Header const h = HV_TRY(parse(request.kernel));
     auto const payload = request.kernel.subspan(h.setup_bytes);
     u64 const load = kFirstMib.raw;
-    u64 const run = align_up(load > kLowestRun ? load : kLowestRun, h.alignment);
-    if (!in_ram(request.map, load, payload.size()) || !in_ram(request.map, run, h.init_bytes)) {
+    // The decompressor works from its load address rounded up, but not below the preferred one.
+    u64 const aligned = align_up(load, h.alignment);
+    u64 const run = aligned > h.preferred ? aligned : h.preferred;
+    if (run >= kMappedEnd || !in_ram(request.map, load, payload.size()) ||
+        !in_ram(request.map, run, h.init_bytes)) {
         return Err{LoadError::DoesNotFit};
     }
     u64 const busy_end =

@@ -86,6 +86,22 @@ TEST_CASE("the initrd never overlaps the room in which the kernel unpacks itself
     CHECK(larger.refused() == LoadError::DoesNotFit);
 }
 
+TEST_CASE("a kernel unpacks itself where it was built to run", "[loaders][bzimage]") {
+    LoaderBed bed{BzImage{.init_bytes = 24 * MiB, .preferred = 32 * MiB}.make()};
+    bed.initrd = pattern(8 * MiB, 1);
+    REQUIRE(bed.load().ok());
+    CHECK(bed.ram.get<u32>(kZeroPage + 0x218) == 56 * MiB);
+    bed.initrd.push_back(1);
+    CHECK(bed.refused() == LoadError::DoesNotFit);
+    // Where that is below the load address, the alignment decides.
+    CHECK(LoaderBed{BzImage{.init_bytes = 62 * MiB, .preferred = 0}.make()}.load().ok());
+    CHECK(LoaderBed{BzImage{.init_bytes = 62 * MiB + 1, .preferred = 0}.make()}.refused() ==
+          LoadError::DoesNotFit);
+    for (u64 const preferred : {4 * GiB, ~u64{0}}) { // the identity map ends there, and the sum must not wrap
+        CHECK(LoaderBed{BzImage{.preferred = preferred}.make()}.refused() == LoadError::DoesNotFit);
+    }
+}
+
 TEST_CASE("a kernel that needs more memory than there is does not fit", "[loaders][bzimage]") {
     CHECK(LoaderBed{BzImage{.init_bytes = 48 * MiB + 1}.make()}.refused() == LoadError::DoesNotFit);
     CHECK(LoaderBed{BzImage{.init_bytes = 48 * MiB}.make()}.load().ok());

@@ -31,6 +31,7 @@ struct BzImage {
     u16 version = 0x020f, xloadflags = 0x3;
     u8 setup_sectors = 4, header_length = 0x6a; ///< header ends at 0x202 + length
     usize payload_bytes = 10'000;
+    u64 preferred = 16 << 20; ///< where it unpacks itself at the lowest
 
     static constexpr usize kSetupBytes = 5 * 512;
     Image make() const {
@@ -95,7 +96,7 @@ struct PvhImage {
             put_note(notes, {"Linux", 6}, 257, pattern(2, 3));
             put_note(notes, {"Xen", 4}, 6, pattern(8, 2));
             Image data;
-            wide_note ? poke<u64>(data, 0, entry) : poke<u32>(data, 0, entry);
+            wide_note ? poke<u64>(data, 0, entry) : poke<u32>(data, 0, static_cast<u32>(entry));
             put_note(notes, {"Xen", 4}, 18, data);
             put_header(image, header, 4, 0, notes.size(), notes.size());
             image.insert(image.end(), notes.begin(), notes.end());
