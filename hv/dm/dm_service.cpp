@@ -166,13 +166,22 @@ u64 DmService::returnable_pages() const {
     return ballooned > lost_pages_ ? ballooned - lost_pages_ : 0;
 }
 
+/// What this driver takes. A region begins at a unit's edge, or Linux refuses it for now and for ever: where
+/// an earlier instance left a region half filled, or the unit is larger than the window's alignment, none
+/// can.
+u64 DmService::hot_addable_pages() const {
+    u64 const next = effects_.hot_add_next_pfn();
+    bool const fits = next < region_end_pfn_ || next % hot_add_unit_pages_ == 0;
+    return hot_add_possible_ && fits ? effects_.hot_add_left_pages() : 0;
+}
+
 PartitionView DmService::view(u64 now_100ns) const {
     return {.assigned = effects_.assigned_pages(),
             .demand = pressure_.demand_pages,
             .minimum = 0,
             .maximum = 0,
             .ballooned = returnable_pages(),
-            .hot_addable = hot_add_possible_ ? effects_.hot_add_left_pages() : 0,
+            .hot_addable = hot_addable_pages(),
             .hot_add_unit = hot_add_unit_pages_,
             .reporting = pressure_.valid,
             .can_act = ready(),
@@ -222,7 +231,7 @@ bool DmService::can_start(Operation::Kind kind) const {
     case Operation::Kind::None: return false;
     case Operation::Kind::Balloon: return true;
     case Operation::Kind::GiveBack: return returnable_pages() != 0;
-    case Operation::Kind::HotAdd: return hot_add_possible_ && effects_.hot_add_left_pages() != 0;
+    case Operation::Kind::HotAdd: return hot_addable_pages() != 0;
     }
     return false;
 }
@@ -363,8 +372,7 @@ bool DmService::start_hot_add(u64 pages) {
     if (pages > kMostPagesPerHotAdd) {
         pages = kMostPagesPerHotAdd;
     }
-    // A new region starts at a unit's edge; inside one the shorter message continues it, up to the region's
-    // end.
+    // Inside a region the shorter message continues it, up to its end.
     bool const new_region = next >= region_end_pfn_;
     if (!new_region && pages > region_end_pfn_ - next) {
         pages = region_end_pfn_ - next;

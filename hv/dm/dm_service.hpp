@@ -57,7 +57,8 @@ class DmService final : public vmbus::ChannelDevice {
     DmService(MemoryEffects& effects, u64 maximum_pages) : effects_{effects}, maximum_pages_{maximum_pages} {}
 
     /// Starts an operation. @return false when the guest is not ready for one (not open, one in flight, hot
-    /// add refused for good), its ring is full, or the host has no frames for it; nothing changed then
+    /// add refused for good), its ring is full, or the host has no frames for it; nothing changed then.
+    /// Giving back waits for room in the ring, and ends at once without frames.
     bool start(Operation, u64 now_100ns);
     bool can_start(Operation::Kind) const;
 
@@ -103,6 +104,7 @@ class DmService final : public vmbus::ChannelDevice {
     bool start_ballooning(u64 pages);
     bool start_hot_add(u64 pages);
     void continue_giving_back();
+    u64 hot_addable_pages() const;
     u64 unsettled_pages() const;
     void distrust();
     void forget_driver(State next);

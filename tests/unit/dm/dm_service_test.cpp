@@ -464,6 +464,37 @@ TEST_CASE("after a reload the balancer orders what the new driver can do", "[dm]
     CHECK_FALSE(bed.service.view(bed.now).can_act);
 }
 
+TEST_CASE("a driver is not asked to begin a region off its unit's edge", "[dm][service]") {
+    DriverBed bed;
+    bed.ready();
+    SECTION("a reloaded one does not know the region that is half filled") {
+        REQUIRE(bed.start(Kind::HotAdd, 40 * kMib));
+        bed.hot_add_answer(40 * kMib, 1);
+        CHECK(bed.service.view(bed.now).hot_addable == DriverBed::kHot - 40 * kMib);
+        bed.service.closed();
+        bed.ready();
+        CHECK(bed.service.view(bed.now).hot_addable == 0);
+        CHECK_FALSE(bed.start(Kind::HotAdd, 128 * kMib));
+        CHECK(bed.sink.sent.empty());
+    }
+    SECTION("a whole unit is no obstacle") {
+        REQUIRE(bed.start(Kind::HotAdd, 128 * kMib));
+        bed.hot_add_answer(128 * kMib, 1);
+        bed.service.closed();
+        bed.ready();
+        CHECK(bed.start(Kind::HotAdd, 128 * kMib));
+    }
+    SECTION("its unit is larger than the window's alignment") {
+        bed.service.closed();
+        bed.service.opened(bed.sink);
+        bed.version(wire::kVersion2_0);
+        bed.capabilities(3 | 12 << 2); // 4 GiB; the window begins at 2
+        CHECK(bed.service.view(bed.now).hot_addable == 0);
+        CHECK_FALSE(bed.start(Kind::HotAdd, 128 * kMib));
+    }
+    bed.memory.check();
+}
+
 TEST_CASE("a reloaded driver starts with an empty balloon", "[dm][service]") {
     DriverBed bed;
     bed.ready();

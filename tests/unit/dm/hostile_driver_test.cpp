@@ -254,7 +254,7 @@ class RandomDriver {
         } else if (type == 7) {
             words[1] = static_cast<u32>((bytes.size() / 8 - 2) << 1 | upto(2));
             for (usize at = 16; at + 8 <= bytes.size(); at += 8, next_page_ += 4) {
-                u64 const range = upto(100) == 0 ? DriverBed::range(upto(12'400), upto(5000))
+                u64 const range = upto(100) == 0 ? DriverBed::range(upto(37'000), upto(5000))
                                                  : DriverBed::range(0x100 + next_page_ % 3800, 1 + upto(4));
                 std::memcpy(bytes.data() + at, &range, 8);
             }
@@ -272,7 +272,7 @@ DmCounters random_life(u64 seed) {
     RandomDriver driver{seed};
     auto const upto = [&](u64 n) { return driver.upto(n); };
     // A small guest, so that random page numbers hit something.
-    MemoryModel memory{4096, 8192, 4096, 3000};
+    MemoryModel memory{4096, 128 * kMib, 4096, 3000};
     DmService service{memory, 8192};
     RecordingSink sink;
     u64 now = kSecond;
