@@ -28,8 +28,8 @@ class EventSink {
 /// What a guest reported through the crash MSRs.
 struct CrashReport {
     std::array<u64, 5> parameters{}; ///< CRASH_P0 … P4
-    /// The end of the guest's log, cleaned of control characters; empty when it gave none. Dies with the
-    /// call.
+    /// The end of the guest's log as one line, cleaned of control characters; empty when it gave none. Dies
+    /// with the call.
     std::string_view text;
 };
 

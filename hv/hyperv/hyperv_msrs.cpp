@@ -157,9 +157,9 @@ void HypervInterface::report_crash(u64 control) {
             bytes = 0;
         }
     }
-    // It ends on an operator's terminal.
+    // It ends on an operator's terminal, where a new line would begin without our prefix.
     for (char& c : std::span{crash_text_}.first(bytes)) {
-        if ((c < ' ' && c != '\n') || c > '~') c = '.';
+        if (c < ' ' || c > '~') c = '.';
     }
     setup_.crash_sink->guest_crashed({crash_parameters_, std::string_view{crash_text_.data(), bytes}});
 }

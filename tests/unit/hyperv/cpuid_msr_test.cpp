@@ -153,7 +153,7 @@ TEST_CASE("a panic's text reaches the operator without control characters", "[hy
     SECTION("with text") {
         p.write(msr::kCrashCtl, 3ull << 62);
         REQUIRE(p.sinks.crashes.size() == 1);
-        CHECK(p.sinks.crashes[0] == "Kernel panic\n.[2Jcaf..");
+        CHECK(p.sinks.crashes[0] == "Kernel panic..[2Jcaf.."); // one line: none of it looks like ours
         CHECK(p.sinks.parameters[1] == 101);
     }
     SECTION("parameters only") {
