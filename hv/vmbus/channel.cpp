@@ -63,7 +63,10 @@ bool Channel::end_if_corrupt() {
 
 void Channel::service() {
     if (state_ != State::Open || end_if_corrupt()) return;
-    if (outgoing_.room_again()) device_->writable();
+    if (outgoing_.room_again()) {
+        device_->writable();
+        if (end_if_corrupt()) return;
+    }
     // A second processor of the guest could write for ever; the caller comes back for the rest.
     u32 budget_bytes = 2 * incoming_.data_bytes();
     RingStatus status = RingStatus::Ok;

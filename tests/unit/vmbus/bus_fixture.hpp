@@ -31,7 +31,10 @@ class EchoDevice : public vmbus::ChannelDevice {
         if (p.completion_requested) last_send = sink->send_completion({}, p.transaction_id);
         if (on_received) on_received();
     }
-    void writable() override { ++writables; }
+    void writable() override {
+        ++writables;
+        if (on_writable) on_writable();
+    }
     void closed() override { sink = nullptr, ++closes; }
     void tick(u64) override { ++ticks; }
 
@@ -40,7 +43,7 @@ class EchoDevice : public vmbus::ChannelDevice {
     vmbus::SendStatus last_send = vmbus::SendStatus::Ok;
     bool echo = false;
     int opens = 0, closes = 0, writables = 0, ticks = 0;
-    std::function<void()> on_received, on_opened;
+    std::function<void()> on_received, on_opened, on_writable;
 
   private:
     vmbus::ChannelOffer offer_;

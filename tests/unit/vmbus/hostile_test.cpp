@@ -118,6 +118,24 @@ TEST_CASE("a full ring holds the device back until the guest reads", "[vmbus]") 
     CHECK(bus.server.counters().sends_full == 1);
 }
 
+TEST_CASE("a device that breaks its channel when it could write again reads nothing more",
+          "[vmbus][hostile]") {
+    HostileBus bus;
+    auto const offers = bus.connect();
+    GuestChannel* const channel = bus.guest.open(offers[0], 2);
+    channel->driver_reads = false;
+    auto& sink = *bus.device.sink;
+    CHECK(sink.send_inband(pattern(3000), 1) == vmbus::SendStatus::Ok);
+    CHECK(sink.send_inband(pattern(3000), 2) == vmbus::SendStatus::Full);
+    bus.device.on_writable = [&] { bus.device.sink->break_channel(); };
+    channel->to_guest.read_index() = channel->to_guest.write_index();
+    bus.guest.send(*channel, pattern(8));
+    CHECK(bus.device.writables == 1);
+    CHECK(bus.device.packets.empty());
+    CHECK(bus.device.closes == 1);
+    CHECK(bus.server.counters().channels_broken == 1);
+}
+
 TEST_CASE("a guest blocked on a full ring is woken when we have read", "[vmbus]") {
     HostileBus bus;
     auto const offers = bus.connect();
