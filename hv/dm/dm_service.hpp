@@ -81,7 +81,6 @@ class DmService final : public vmbus::ChannelDevice {
     /// Partition reset: forgets the guest and what it did, its kernel is a new one; the memory side is reset
     /// by its owner.
     void reset();
-    void set_maximum_pages(u64 pages) { maximum_pages_ = pages; }
 
     vmbus::ChannelOffer const& offer() const override;
     void opened(vmbus::ChannelSink& sink) override;
@@ -111,7 +110,7 @@ class DmService final : public vmbus::ChannelDevice {
     void idle() { state_ = State::Ready; }
 
     MemoryEffects& effects_;
-    u64 maximum_pages_;
+    u64 const maximum_pages_;
     vmbus::ChannelSink* sink_ = nullptr;
     State state_ = State::Closed;
     u32 next_transaction_ = 1;

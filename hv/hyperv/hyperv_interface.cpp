@@ -41,14 +41,6 @@ void HypervInterface::pump(HypervVp& vp) {
     vp.timers.pump();
 }
 
-u64 HypervInterface::next_deadline_tsc(u32 vp) const {
-    u64 const deadline = next_deadline(vp);
-    if (deadline == kNever) return kNever;
-    u64 const tsc = setup_.clock.guest_tsc();
-    u64 const now = setup_.clock.reference_time();
-    return deadline <= now ? tsc : tsc + tsc_ticks(deadline - now, setup_.clock.tsc_hz());
-}
-
 PostStatus HypervInterface::post_message(u32 vp, u32 sint, u32 type, std::span<u8 const> payload) {
     HV_ASSERT(vp < vp_count() && sint < kSintCount && type != 0);
     return setup_.vps[vp].synic.post(sint, SynicMessage{type, 0, payload});

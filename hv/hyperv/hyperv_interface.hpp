@@ -77,8 +77,6 @@ class HypervInterface {
 
     /// When on_time() is due for @p vp: reference time, or kNever.
     u64 next_deadline(u32 vp) const { return setup_.vps[vp].timers.next_deadline(); }
-    /// The same as a value of the guest's TSC.
-    u64 next_deadline_tsc(u32 vp) const;
     /// Fires the timers of @p vp whose time has come. Early calls do nothing.
     void on_time(u32 vp, u64 now_100ns) { setup_.vps[vp].timers.on_time(now_100ns); }
     /// The guest has ended the interrupt @p vector: a message slot may be free again.
@@ -100,9 +98,6 @@ class HypervInterface {
     u32 vp_count() const { return static_cast<u32>(setup_.vps.size()); }
     /// The guest has said what it is, and hypercalls are on.
     bool hypercalls_enabled() const { return page_msr::Enable::get(hypercall_msr_) != 0; }
-    u64 guest_os_id() const { return guest_os_id_; }
-    /// The guest asked to see an invariant TSC (bit 8 of CPUID leaf 0x80000007 EDX).
-    bool invariant_tsc_requested() const { return (tsc_invariant_control_ & 1) != 0; }
     /// Writes the reference TSC page again after a jump of the guest's TSC.
     void refresh_reference_page();
 

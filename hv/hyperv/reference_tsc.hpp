@@ -3,7 +3,6 @@
 #pragma once
 #include "hv/base/types.hpp"
 #include "hv/hyperv/hyperv_abi.hpp"
-#include <algorithm>
 
 namespace hv::hyperv {
 inline constexpr u64 kReferenceHz = 10'000'000;
@@ -36,14 +35,4 @@ constexpr ReferenceTscPage reference_page(u32 sequence, u64 tsc, u64 reference, 
     u64 const scale = reference_scale(tsc_hz);
     return {sequence, 0, scale, static_cast<s64>(reference - scaled_tsc(tsc, scale))};
 }
-
-/// TSC ticks that @p reference units take, rounded up so that a deadline is never early. Cut at about eleven
-/// days: whoever waits that long asks again.
-constexpr u64 tsc_ticks(u64 reference, u64 tsc_hz) {
-    u64 const seconds = std::min<u64>(reference / kReferenceHz, 1'000'000);
-    u64 const rest = reference % kReferenceHz;
-    return seconds * tsc_hz + (rest * tsc_hz + kReferenceHz - 1) / kReferenceHz;
-}
-static_assert(tsc_ticks(kReferenceHz, 2'500'000'000) == 2'500'000'000);
-static_assert(tsc_ticks(1, 2'500'000'000) == 250);
 } // namespace hv::hyperv

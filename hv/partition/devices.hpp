@@ -31,7 +31,6 @@ class Devices {
     void reset();
     /// A line without an end is shown once the guest has been silent for a tick.
     void tick();
-    void flush_console() { lines_.flush(); }
     /// Reference time at which on_time() is due, or kNever.
     u64 next_deadline() const {
         return rtc_.next_deadline() < pit_.next_deadline() ? rtc_.next_deadline() : pit_.next_deadline();

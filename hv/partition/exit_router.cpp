@@ -171,12 +171,7 @@ void VirtualProcessor::raise_fault(GuestFault const& fault) {
 void VirtualProcessor::fail(EmulationFailure const& failure) {
     switch (failure.kind) {
     case EmulationFailure::Kind::Fault: raise_fault(failure.fault); return;
-    case EmulationFailure::Kind::Memory:
-        if (failure.memory == GuestMemoryError::Ballooned) {
-            ++counters_.ballooned_touches;
-        }
-        raise_gp();
-        return;
+    case EmulationFailure::Kind::Memory: raise_gp(); return;
     case EmulationFailure::Kind::Unsupported:
         ++counters_.emulation_failures;
         raise_exception(vector::kInvalidOpcode);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // IN, OUT, INS, OUTS.
 #include "hv/core/decode/string_io.hpp"
-#include "hv/partition/partition_mmio.hpp"
+#include "hv/partition/guest.hpp"
 #include "hv/partition/virtual_processor.hpp"
 
 namespace hv::partition {
@@ -25,14 +25,13 @@ void VirtualProcessor::on_io(Exit const& exit) {
     if (io.string) {
         VcpuView view{hw_};
         PartitionPorts ports{bus};
-        PartitionMmio devices{guest_, counters_.hole_touches};
-        auto const done = decode::string_io(view, guest_.memory(), devices, ports, io);
+        auto const done = decode::string_io(view, guest_.memory(), guest_.mmio(), ports, io);
         if (!done) {
             fail(done.error());
         } else if (done.value().advance_bytes != 0) {
             hw_.advance(done.value().advance_bytes);
         }
-        attention_ = true; // it may have spoken to an interrupt controller
+        timers_changed(); // it may have spoken to a timer or an interrupt controller
         return;
     }
     u64& rax = hw_.gprs[Reg::Rax];

@@ -2,7 +2,7 @@
 // Nested faults: first touch of backed memory, device pages, ballooned memory, and addresses where nothing
 // is.
 #include "hv/core/decode/mmio_emulator.hpp"
-#include "hv/partition/partition_mmio.hpp"
+#include "hv/partition/guest.hpp"
 #include "hv/partition/virtual_processor.hpp"
 
 namespace hv::partition {
@@ -40,13 +40,12 @@ void VirtualProcessor::on_nested_fault(Exit const& exit) {
         return;
     }
     VcpuView view{hw_};
-    PartitionMmio devices{guest_, counters_.hole_touches};
-    auto const done = decode::emulate_mmio(view, guest_.memory(), devices);
+    auto const done = decode::emulate_mmio(view, guest_.memory(), guest_.mmio());
     if (!done) {
         fail(done.error());
     } else if (done.value().advance_bytes != 0) {
         hw_.advance(done.value().advance_bytes);
     }
-    attention_ = true;
+    timers_changed();
 }
 } // namespace hv::partition

@@ -96,6 +96,7 @@ Guest::Guest(PartitionConfig const& config, HostParts& host, GuestEvents& events
            .fabric = &devices_.fabric(),
            .clock = &time_,
            .index = 0}},
+      mmio_{vp_.apic(), devices_.io_apic()},
       hyperv_{{.memory = parts.memory,
                .interrupts = devices_.fabric(),
                .clock = time_,
@@ -109,7 +110,6 @@ Guest::Guest(PartitionConfig const& config, HostParts& host, GuestEvents& events
       memory_adapter_{parts.memory},
       dm_{memory_adapter_, pages_of_mib(config.memory.maximum_mib)},
       memory_work_{host.host, dm_.counters()} {
-    hyperv_.connect(vmbus_, vmbus_);
     auto const leaves = hyperv_.cpuid_leaves();
     for (u32 n = 0; n < leaves.size(); ++n) {
         vp_.cpuid().set_hypervisor_leaf(n, leaves[n]);
@@ -236,33 +236,6 @@ void Guest::tsc_written(u64 offset) {
     hyperv_.refresh_reference_page();
 }
 
-bool Guest::read_device(Gpa at, u8 size_bytes, u64& value) {
-    platform::LocalApic& apic = vp_.apic();
-    if (apic.enabled() && !apic.x2apic() && at.page() == apic.mmio_base()) {
-        value = apic.read_mmio(static_cast<u32>(at.page_offset()), size_bytes);
-        return true;
-    }
-    if (at.raw - platform::kIoApicBase < platform::IoApic::kMmioBytes) {
-        value = devices_.io_apic().read_mmio(static_cast<u32>(at.raw - platform::kIoApicBase), size_bytes);
-        return true;
-    }
-    return false;
-}
-
-bool Guest::write_device(Gpa at, u8 size_bytes, u64 value) {
-    platform::LocalApic& apic = vp_.apic();
-    if (apic.enabled() && !apic.x2apic() && at.page() == apic.mmio_base()) {
-        apic.write_mmio(static_cast<u32>(at.page_offset()), size_bytes, value);
-        vp_.timers_changed();
-        return true;
-    }
-    if (at.raw - platform::kIoApicBase < platform::IoApic::kMmioBytes) {
-        devices_.io_apic().write_mmio(static_cast<u32>(at.raw - platform::kIoApicBase), size_bytes, value);
-        return true;
-    }
-    return false;
-}
-
 void Guest::interrupt_pending(u32) {
     vp_.attend_soon();
 }
@@ -282,7 +255,6 @@ void Guest::start_up(u32, u8) {
 }
 
 void Guest::guest_crashed(hyperv::CrashReport const& report) {
-    ++crashes_reported_;
     events_.guest_panicked();
     if (!crash_lines_.allow()) {
         return;

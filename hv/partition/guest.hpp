@@ -16,6 +16,7 @@
 #include "hv/partition/memory_work.hpp"
 #include "hv/partition/partition_time.hpp"
 #include "hv/partition/virtual_processor.hpp"
+#include "hv/platform/mmio_map.hpp"
 #include "hv/vmbus/heartbeat.hpp"
 #include "hv/vmbus/shutdown.hpp"
 #include "hv/vmbus/time_sync.hpp"
@@ -89,7 +90,6 @@ class Guest final : public platform::ProcessorEvents, public platform::PowerEven
     dm::DmService& dm() { return dm_; }
     MemoryAdapter& memory_adapter() { return memory_adapter_; }
     MemoryWork& memory_work() { return memory_work_; }
-    u64 crashes_reported() const { return crashes_reported_; }
 
     // For the exit handlers.
     void hypercall(bool long_mode);
@@ -99,9 +99,8 @@ class Guest final : public platform::ProcessorEvents, public platform::PowerEven
     u64 next_timer_tsc(u32 vp) const;
     void tsc_written(u64 offset);
     void fail(char const* why) { events_.guest_failed(why); }
-    /// A page of the device space, or nullptr: local APIC or I/O APIC.
-    bool read_device(Gpa at, u8 size_bytes, u64& value);
-    bool write_device(Gpa at, u8 size_bytes, u64 value);
+    /// What the processor meets outside RAM: its APICs, and an open bus.
+    platform::MmioMap& mmio() { return mmio_; }
 
     // platform::ProcessorEvents
     void interrupt_pending(u32 vp_index) override;
@@ -125,6 +124,7 @@ class Guest final : public platform::ProcessorEvents, public platform::PowerEven
     PartitionTime time_;
     Devices devices_;
     VirtualProcessor vp_;
+    platform::MmioMap mmio_;
     hyperv::HypervVp hyperv_vp_;
     hyperv::HypervInterface hyperv_;
     vmbus::VmbusServer vmbus_;
@@ -134,7 +134,6 @@ class Guest final : public platform::ProcessorEvents, public platform::PowerEven
     MemoryAdapter memory_adapter_;
     dm::DmService dm_;
     MemoryWork memory_work_;
-    u64 crashes_reported_ = 0;
     RateLimit crash_lines_{8};
 };
 } // namespace hv::partition

@@ -389,6 +389,7 @@ void Partition::keep_counters() {
     vmbus_counters_ = guest_->vmbus().counters();
     hyperv_counters_ = guest_->hyperv().counters();
     port_counters_ = guest_->devices().ports().counters();
+    mmio_counters_ = guest_->mmio().counters();
     if (debugger_ != nullptr) {
         debug_counters_ = debugger_->counters();
     }

@@ -133,6 +133,7 @@ class Partition final : public Runnable, public GuestEvents {
     vmbus::VmbusCounters vmbus_counters_;
     hyperv::HypervCounters hyperv_counters_;
     platform::PortBus::Counters port_counters_;
+    platform::MmioMap::Counters mmio_counters_;
     Debugger::Counters debug_counters_;
 };
 } // namespace hv::partition

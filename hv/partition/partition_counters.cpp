@@ -27,7 +27,7 @@ u32 Partition::counters(std::span<mgmt::NamedCounter> into) const {
         {"unknown MSRs", vp_counters_.unknown_msrs},
         {"absent ports", port_counters_.absent_reads + port_counters_.absent_writes},
         {"ballooned pages touched", memory_counters_.ballooned_touches},
-        {"holes touched", vp_counters_.hole_touches},
+        {"holes touched", vp_counters_.hole_touches + mmio_counters_.absent},
         {"refused register values", vp_counters_.refused_writes},
         {"instructions not emulated", vp_counters_.emulation_failures},
         {"triple faults", vp_counters_.triple_faults},

@@ -20,11 +20,9 @@ struct VpCounters {
     u64 exits[kExitKinds] = {};
     u64 interrupts_injected = 0;
     u64 unknown_msrs = 0;       ///< #GP for a register nobody has
-    u64 unknown_ports = 0;      ///< absent ports read or written
-    u64 ballooned_touches = 0;  ///< #GP for touching memory given back
-    u64 hole_touches = 0;       ///< accesses to addresses where nothing is
+    u64 hole_touches = 0;       ///< page tables or code at addresses where nothing is: #GP
     u64 refused_writes = 0;     ///< #GP for CR, EFER, XCR0 values a guest may not have
     u64 emulation_failures = 0; ///< instructions the emulator does not know: #UD
-    u64 resets = 0, triple_faults = 0;
+    u64 triple_faults = 0;
 };
 } // namespace hv::partition

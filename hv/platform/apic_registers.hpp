@@ -35,7 +35,7 @@ enum class Register : u8 {
     SelfIpi = 0x3f, ///< x2APIC only
 };
 inline constexpr unsigned kRegisters = 0x40;
-inline constexpr u32 kFirstMsr = 0x800, kLastMsr = 0x8ff;
+inline constexpr u32 kFirstMsr = 0x800;
 inline constexpr u32 kPageBytes = 0x1000;
 inline constexpr u64 kDefaultBase = 0xfee0'0000;
 /// Version 14h, six LVT entries, no EOI-broadcast suppression.

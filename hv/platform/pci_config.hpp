@@ -8,7 +8,6 @@ namespace hv::platform {
 /// Ports CF8h–CFFh without CF9h's reset register, which is the chipset's. Read only but for the address.
 class PciConfig {
   public:
-    void reset() { address_ = 0; }
     /// A 32-bit access to CF8h.
     u32 address() const { return address_; }
     void set_address(u32 value) { address_ = value & 0x80ff'fffc; }
