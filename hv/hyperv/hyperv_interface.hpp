@@ -79,12 +79,12 @@ class HypervInterface {
     u64 next_deadline(u32 vp) const { return setup_.vps[vp].timers.next_deadline(); }
     /// Fires the timers of @p vp whose time has come. Early calls do nothing.
     void on_time(u32 vp, u64 now_100ns) { setup_.vps[vp].timers.on_time(now_100ns); }
-    /// The guest has ended the interrupt @p vector: a message slot may be free again.
-    void on_eoi(u32 vp) {
+    /// Delivers messages whose slot is free by now: for a guest that freed it and did not write EOM.
+    void deliver_waiting(u32 vp) {
         HypervVp& v = setup_.vps[vp];
         if (v.synic.waiting() || v.timers.waiting()) pump(v);
     }
-    /// Whether the local APIC must not leave an in-service bit behind when it delivers @p vector.
+    /// Whether the guest will not end the interrupt @p vector: it is over when it has been delivered.
     bool auto_eoi(u32 vp, u8 vector) const { return setup_.vps[vp].synic.auto_eoi(vector); }
 
     /// A message for the guest; waits in order until its slot is free. @p payload at most 240 bytes.

@@ -3,8 +3,8 @@
 // and 2048 event flags in pages of the guest's memory.
 //
 //   post() ─► queue of the SINT ─► slot free? ─ yes ─► write payload, header, type last ─► interrupt
-//                                     └─ no ─► set "message pending" in the slot; the guest's EOM (or EOI,
-//                                              or the next post) brings us back
+//                                     └─ no ─► set "message pending" in the slot; the guest's EOM (or the
+//                                              next post, or a tick) brings us back
 #pragma once
 #include "hv/core/guest_access.hpp"
 #include "hv/core/interrupt_sink.hpp"
@@ -50,7 +50,7 @@ class Synic {
     void pump();
     /// Drops the messages waiting for @p sint.
     void discard(u32 sint);
-    /// Whether a message waits; then an EOI of a SINT's vector is worth a pump().
+    /// Whether a message waits; then a pump() may be worth while.
     bool waiting() const { return waiting_ != 0; }
     /// Whether some SINT delivers @p vector with automatic end of interrupt.
     bool auto_eoi(u8 vector) const { return auto_eoi_used_ && has_auto_eoi(vector); }

@@ -324,7 +324,7 @@ void Partition::tick(Cpu& cpu, u64 now_tsc) {
         MemoryWork::Account const account{guest_->memory_work()};
         guest_->vmbus().tick(guest_->time().reference_at(now_tsc));
     }
-    guest_->hyperv().on_eoi(0); // a message slot that was freed without asking for the next message
+    guest_->hyperv().deliver_waiting(0); // a message slot that was freed without asking for the next message
     guest_->devices().tick();
     if (guest_->vp().halted() && !guest_->vp().ready(now_tsc)) {
         guest_->memory().compact_some(kBlocksLookedAt);

@@ -139,10 +139,12 @@ void VirtualProcessor::deliver_interrupts() {
     if (apic_.has_deliverable()) {
         halted_ = halted_ && (hw_.read(Reg::Rflags) & rflags::kInterrupt) == 0;
         if (hw_.can_take_interrupt()) {
-            hw_.inject({.type = Event::Type::External,
-                        .vector = apic_.acknowledge(),
-                        .has_error_code = false,
-                        .error_code = 0});
+            u8 const vector = apic_.acknowledge();
+            if (guest_.hyperv().auto_eoi(index_, vector)) {
+                apic_.eoi(); // the guest will not
+            }
+            hw_.inject(
+                {.type = Event::Type::External, .vector = vector, .has_error_code = false, .error_code = 0});
             ++counters_.interrupts_injected;
             wanted = apic_.has_deliverable();
         } else {

@@ -103,7 +103,7 @@ void step(World& w, FuzzInput& in) {
         REQUIRE_THAT(w.hv.next_deadline(vp) > w.clock.reference);
         break;
     }
-    case 7: w.hv.on_eoi(vp); break;
+    case 7: w.hv.deliver_waiting(vp); break;
     case 8: {
         usize const room = w.hv.message_room();
         auto const payload = bytes_from(in, below(in, 241));

@@ -108,7 +108,7 @@ TEST_CASE("message mode sends its message, and waits for the slot", "[hyperv][st
         p.write(msr::kEom, 0);
     }
     SECTION("delivered at EOI") {
-        p.hv.on_eoi(0);
+        p.hv.deliver_waiting(0);
     }
     SECTION("delivered after a post of another kind, in that one's wake") {
         p.hv.post_message(0, 2, 1, other);

@@ -38,7 +38,7 @@ TEST_CASE("messages wait in order for a busy slot", "[hyperv][synic]") {
         CHECK((p.slot().flags & 1) == (i < 4 ? 1 : 0)); // a guest writes EOM only when told to
         p.slot().type = 0;
         if (by_eoi) {
-            p.hv.on_eoi(0);
+            p.hv.deliver_waiting(0);
         } else {
             p.write(msr::kEom, 0);
         }
