@@ -35,6 +35,7 @@ void VirtualProcessor::reset() {
 }
 
 void VirtualProcessor::set_tsc_offset(u64 offset) {
+    apic_.tsc_moves(offset - tsc_offset_);
     tsc_offset_ = offset;
     hw_.set_tsc_offset(offset);
     guest_.tsc_written(offset);

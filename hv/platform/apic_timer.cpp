@@ -92,6 +92,13 @@ void ApicTimer::set_tsc_deadline(u64 tsc) {
     }
 }
 
+void ApicTimer::tsc_moves(u64 ticks) {
+    if (mode_ != Mode::TscDeadline && deadline_ != kNever) {
+        start_ += ticks;
+        deadline_ += ticks;
+    }
+}
+
 u32 ApicTimer::current(u64 now) const {
     if (deadline_ == kNever || mode_ == Mode::TscDeadline || mode_ == Mode::Reserved) {
         return 0;

@@ -23,6 +23,9 @@ class ApicTimer {
     void set_initial(u32 count, u64 now);
     /// 0 disarms. Ignored unless in TSC-deadline mode.
     void set_tsc_deadline(u64 tsc);
+    /// The guest's TSC jumps by @p ticks (modulo 2^64): a count goes on where it was, a TSC deadline stays.
+    /// What was due has been taken.
+    void tsc_moves(u64 ticks);
 
     Mode mode() const { return mode_; }
     u32 divide() const { return divide_; }

@@ -68,6 +68,12 @@ class LocalApic {
             fire_timer(guest_tsc);
         }
     }
+    /// The guest writes its TSC: from now on it is @p ticks (modulo 2^64) further. The clock has not followed
+    /// yet.
+    void tsc_moves(u64 ticks) {
+        on_time(clock_.guest_tsc());
+        timer_.tsc_moves(ticks);
+    }
     u64 read_tsc_deadline();          ///< IA32_TSC_DEADLINE
     void write_tsc_deadline(u64 tsc); ///< any value is legal
 

@@ -391,6 +391,41 @@ TEST_CASE("TSC-deadline timer", "[apic][timer]") {
     CHECK(!a.has_deliverable());
 }
 
+TEST_CASE("a count goes on as it was when the guest writes its TSC, a deadline does not", "[apic][timer]") {
+    Bed bed;
+    LocalApic& a = bed[0];
+    bed.clock.tsc = 5'000'000'000;
+    bed.write(Register::DivideConfiguration, 0xb);
+    bool const periodic = GENERATE(false, true);
+    bed.write(Register::LvtTimer, periodic ? 0x2'0031 : 0x31);
+    bed.write(Register::InitialCount, 10'000); // 100 us
+    bed.clock.tsc += 40'000;
+    auto const write_tsc = [&](u64 tsc) {
+        a.tsc_moves(tsc - bed.clock.tsc);
+        bed.clock.tsc = tsc;
+    };
+    for (u64 const tsc : {u64{0}, u64{1} << 40, ~u64{0} / 2}) {
+        write_tsc(tsc);
+        CHECK(bed.read(Register::CurrentCount) == 6000);
+        CHECK(a.next_deadline() == tsc + 60'000);
+    }
+    write_tsc(0);
+    bed.clock.tsc = 60'001; // just due, and not fired yet
+    write_tsc(0);
+    a.on_time(0);
+    REQUIRE(a.has_deliverable());
+    CHECK(a.acknowledge() == 0x31);
+    a.eoi();
+    CHECK(a.next_deadline() == (periodic ? 99'999 : kNever));
+    bed.write(Register::LvtTimer, 0x4'0031);
+    a.write_tsc_deadline(1'000'000);
+    write_tsc(999'000);
+    CHECK(a.next_deadline() == 1'000'000);
+    a.write_tsc_deadline(0);
+    write_tsc(0);
+    CHECK(a.next_deadline() == kNever);
+}
+
 TEST_CASE("all dividers", "[apic][timer]") {
     Bed bed;
     bed.write(Register::LvtTimer, 0x30);
