@@ -7,7 +7,7 @@
 namespace hv::partition {
 namespace {
 constexpr u32 kTsc = 0x10, kApicBase = 0x1b, kTscDeadline = 0x6e0, kFirstApic = 0x800, kLastApic = 0x8ff,
-              kTscAux = 0xc000'0103;
+              kApicEoi = 0x80b, kTscAux = 0xc000'0103;
 constexpr u32 kFirstSynthetic = 0x4000'0000, kLastSynthetic = 0x4000'ffff;
 
 bool is_state_msr(u32 index) {
@@ -95,7 +95,8 @@ bool VirtualProcessor::read_msr(u32 index, u64& value) {
 
 bool VirtualProcessor::write_msr(u32 index, u64 value) {
     if (index >= kFirstApic && index <= kLastApic) {
-        timers_changed();
+        timers_changed_ = timers_changed_ || index != kApicEoi; // the commonest changes none
+        attention_ = true;
         return apic_.write_msr(index, value);
     }
     if (index >= kFirstSynthetic && index <= kLastSynthetic) {
