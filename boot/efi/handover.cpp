@@ -19,7 +19,8 @@ constexpr int kExitAttempts = 8;
 // Work space for the ranges: too large for the firmware's stack.
 constinit MemoryMap memory_map;
 
-/// The jump itself: from here on no memory of the firmware's is used, and nothing returns.
+/// The jump itself: from here on no memory of the firmware's is used, and nothing returns. The registers are
+/// named so that none of them is RBP, which is cleared before the last is read.
 [[noreturn]] void enter(std::uint64_t root_table, std::uint64_t stack_top, std::uint64_t info,
                         std::uint64_t entry) {
     asm volatile("cli\n\t"
@@ -28,7 +29,7 @@ constinit MemoryMap memory_map;
                  "xor %%ebp, %%ebp\n\t" // ends stack traces
                  "jmp *%[entry]"
                  :
-                 : [root] "r"(root_table), [stack] "r"(stack_top), [entry] "r"(entry), "D"(info)
+                 : [root] "a"(root_table), [stack] "d"(stack_top), [entry] "c"(entry), "D"(info)
                  : "memory");
     __builtin_unreachable();
 }
