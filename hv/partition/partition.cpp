@@ -150,6 +150,7 @@ bool Partition::work(Cpu& cpu, u64 now_tsc) {
 }
 
 void Partition::take_request(Cpu& cpu, mgmt::Request request) {
+    restart_lines_ = RateLimit{kRestartsTold};
     next_tick_tsc_ = 0; // a partition that is off does not tick; whatever is asked of it now may want to
     switch (request) {
     case mgmt::Request::Start:
@@ -238,8 +239,10 @@ void Partition::boot(Cpu& cpu) {
         note(Ending::Crash, why);
         return;
     }
-    log_info("partition {}: {} with {} MiB on processor {}", name(), restarting_ ? "restarted" : "started",
-             config_.memory.startup_mib, cpu_index_);
+    if (!restarting_ || restart_lines_.allow()) {
+        log_info("partition {}: {} with {} MiB on processor {}", name(),
+                 restarting_ ? "restarted" : "started", config_.memory.startup_mib, cpu_index_);
+    }
     next_tick_tsc_ = started_tsc_;
     still_since_tsc_ = 0; // its clocks have just been set
     hold_ = config_.debug_wait && !restarting_ && host_.debugger != nullptr ? Hold::Waits : Hold::None;

@@ -79,6 +79,7 @@ class Partition final : public Runnable, public GuestEvents {
         Panicked, ///< the same, but the guest would have more to do
     };
 
+    static constexpr u32 kRestartsTold = 16;
     void note(Ending, char const* why);
     bool runs() const { return guest_ != nullptr && state_ != mgmt::RunState::Waiting; }
     /// Has a guest that must not be entered.
@@ -114,6 +115,7 @@ class Partition final : public Runnable, public GuestEvents {
     char const* ending_why_ = "";
     bool panicked_ = false;
     bool restarting_ = false;
+    RateLimit restart_lines_{kRestartsTold}; ///< a guest may reset itself for ever; full again when asked for
     Hold hold_ = Hold::None;
     Debugger* debugger_ = nullptr; ///< made when one attaches first, kept for the next
     bool debug_ended_ = false;

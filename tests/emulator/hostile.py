@@ -41,6 +41,14 @@ def _all_back(machine):
     return None if free[0] == free[-1] else f"{free[0]} frames were free before, {free[-1]} are now"
 
 
+def _told(pattern, times):
+    """What a guest can bring about is told so many times and no more."""
+    def count(machine):
+        found = sum(bool(re.search(pattern, line.text)) for line in machine.lines)
+        return None if found == times else f"'{pattern}' was told {found} times, not {times}"
+    return count
+
+
 def _kept_pace(machine):
     """The neighbour counts seconds of the clock: when it is kept from running, it falls behind its uptime."""
     lines = machine.command_lines("show good", r"up \d+ s,", 60)
@@ -153,5 +161,5 @@ CASES = [
          forbid=(r"FAIL", r"rcu.*stall", r"Call Trace"), timeout_s=480),
     _hostile("reset-loop", "reset-loop",
              [expect(r"^\[evil\] reset-loop: 20 resets", 120), expect(r"^ballast: partition evil: powered off", 30),
-              ask("show evil", r"restarts 20", 30)]),
+              ask("show evil", r"restarts 20", 30), call(_told(r"partition evil: restarted", 16))]),
 ]
