@@ -93,7 +93,8 @@ void GuestMemory::destroy(KernelHeap& heap, GuestMemory* memory) {
     if (memory == nullptr) {
         return;
     }
-    if (memory->map_ == nullptr) {
+    bool const made = memory->blocks_ != nullptr && memory->states_ != nullptr; // by make_arrays()
+    if (made && memory->map_ == nullptr) {
         memory->discard();
     }
     HV_ASSERT(memory->backed_pages_ == 0 && memory->stash_.count() == 0);

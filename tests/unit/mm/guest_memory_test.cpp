@@ -447,6 +447,29 @@ TEST_CASE("out of host memory at any point of creation leaves nothing behind", "
     CHECK(refused > 3);
 }
 
+TEST_CASE("host memory too scattered for a partition's tables is a refusal", "[mm][guest]") {
+    GuestMachine m{64 * MiB};
+    // Single frames apart from each other: enough for guest memory, none for tables of two pages.
+    std::vector<Hpa> kept;
+    while (auto const frame = m.frames->allocate(0, kAnyNode, Owner::Hypervisor, FrameKind::Data)) {
+        kept.push_back(frame.value());
+    }
+    for (Hpa const frame : kept) {
+        if (frame.pfn() % 2 == 0) {
+            m.frames->free(frame, 0, Owner::Hypervisor);
+        }
+    }
+    u64 const before = m.frames->free_pages();
+    for (u64 const maximum : {128 * MiB, 1 * GiB}) { // one of the two tables fits into a page, neither does
+        KernelHeap heap{*m.frames, partition_owner(0)};
+        auto const memory = GuestMemory::create(heap, *m.frames, sized(1 * MiB, maximum));
+        REQUIRE_FALSE(memory.ok());
+        CHECK(memory.error().why == GuestMemoryRefusal::Why::NoHostMemory);
+        CHECK(heap.pages() == 0);
+    }
+    CHECK(m.frames->free_pages() == before);
+}
+
 TEST_CASE("a partition's own cost stays in its budget", "[mm][guest]") {
     GuestMachine m{4 * GiB};
     Partition<Ept> p{*m.frames, sized(2 * GiB, 8 * GiB)};
