@@ -133,10 +133,10 @@ class VirtVcpu {
     /// The guest's CR0/CR4/EFER writes that are allowed to reach the hardware, in one place for both vendors,
     /// is hv/core/control_registers.hpp; backends intercept so that it decides.
 
-    /// Asks for an Exception exit when the guest raises one of these vectors (bit n = vector n): #MC.
-    /// #DB needs no asking. Each one comes out of run() as Exception with the DR6 bits it would set in
-    /// `address` (B0–B3 by the numbers of arm_breakpoints(), BS, BT, BD), from a breakpoint, TF, a task
-    /// switch or INT1 (then `instruction_bytes` is not 0). The core tells whose it is and injects the
+    /// Asks for an Exception exit when the guest raises one of these vectors (bit n = vector n).
+    /// Machine checks and #DB need no asking. Each #DB comes out of run() as Exception with the DR6 bits it
+    /// would set in `address` (B0–B3 by the numbers of arm_breakpoints(), BS, BT, BD), from a breakpoint, TF,
+    /// a task switch or INT1 (then `instruction_bytes` is not 0). The core tells whose it is and injects the
     /// guest's. The processor's DR6 is nobody's and cleared.
     virtual void intercept_exceptions(u32 vectors) = 0;
     /// MOV to CR3, which nobody else asks for, exits as ControlRegister before it has run. Not over reset().

@@ -141,12 +141,15 @@ void VirtualProcessor::on_xsetbv(Exit const& exit) {
 }
 
 void VirtualProcessor::on_exception(Exit const& exit) {
-    // Nothing is intercepted for the guest's own sake but #DB, and machine checks, which are the host's.
     ExceptionExit const& e = exit.exception;
+    if (e.vector == vector::kMachineCheck) { // the host's, and nothing here could tell what is lost
+        panic("machine check while a guest ran");
+    }
     if (e.vector == vector::kDebug) {
         raise_debug(e.address);
         return;
     }
+    // The debugger asked to see it while it stepped.
     raise_fault({{Event::Type::Exception, e.vector, e.has_error_code, e.error_code},
                  e.vector == vector::kPageFault,
                  e.address});

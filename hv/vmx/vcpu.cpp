@@ -13,9 +13,10 @@ using arch::vmx::ExitReason;
 namespace interruption = arch::vmx::interruption;
 namespace blocking = arch::vmx::interruptibility;
 constexpr u8 kAlignmentCheck = 17;
-/// #DB and #AC are always taken here and handed back: a guest can make the CPU raise them for ever inside
-/// their own delivery, where no interrupt or timer gets through.
-constexpr u32 kAlwaysIntercepted = (1u << vector::kDebug) | (1u << kAlignmentCheck);
+/// Machine checks are the host's. A guest can make the CPU raise #DB and #AC for ever inside their own
+/// delivery, where no interrupt or timer gets through.
+constexpr u32 kAlwaysIntercepted =
+    (1u << vector::kDebug) | (1u << kAlignmentCheck) | (1u << vector::kMachineCheck);
 } // namespace
 
 Exit const& VmxVcpu::run(u64 deadline_tsc) {

@@ -115,8 +115,7 @@ bool VmxVcpu::finish_exception() {
     }
     exit_.kind = ExitKind::Exception;
     exit_.exception = {number, has_error, error, address};
-    bool const asked_for = ((exceptions_ >> (number & 31)) & 1) != 0;
-    if (asked_for) {
+    if (number == vector::kMachineCheck || ((exceptions_ >> (number & 31)) & 1) != 0) {
         return true;
     }
     // #AC, handed back; or the stepped instruction raised it, and the core sees it waiting.

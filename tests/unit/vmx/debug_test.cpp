@@ -156,6 +156,17 @@ TEST_CASE("#AC that nobody asked for is handed back at once", "[vmx][debug]") {
     CHECK(rig.injected() == 0x8000'0b11);
 }
 
+TEST_CASE("machine checks are reported, never the guest's", "[vmx][debug]") {
+    for (bool const stepping : {false, true}) {
+        Rig rig;
+        rig.cpu.exception(0x312);
+        Exit const& exit = stepping ? rig.step() : rig.run();
+        CHECK(exit.kind == ExitKind::Exception);
+        CHECK(exit.exception.vector == vector::kMachineCheck);
+        CHECK(rig.vcpu->waiting_event() == std::nullopt);
+    }
+}
+
 TEST_CASE("a kick before the entry turns it back with nothing lost", "[vmx][kick]") {
     Rig rig;
     rig.cpu.exit(Reason::Cpuid, 0, 2);

@@ -18,7 +18,7 @@ void check_clean(Rig& rig, bool trap_flag = false) {
     CHECK(rig.run().kind == ExitKind::Cpuid);
     auto const& entry = rig.cpu.entry();
     CHECK((entry[vf::primary_controls] & kMonitorTrap) == 0);
-    CHECK(entry[vf::exception_bitmap] == (1u << 1 | 1u << 17));
+    CHECK(entry[vf::exception_bitmap] == (1u << 1 | 1u << 17 | 1u << 18));
     CHECK((entry[vf::guest_rflags] & rflags::kTrap) == (trap_flag ? rflags::kTrap : 0));
 }
 } // namespace
