@@ -259,10 +259,7 @@ Exit const& VmxVcpu::entry_refused(u32 failure) {
     exit_.kind = ExitKind::EntryFailed;
     exit_.instruction_bytes = 0;
     exit_.unknown = {kVmFail | number, 0};
-    if (step_wanted_) {
-        end_step();
-        step_wanted_ = false;
-    }
+    cancel_step();
     return exit_;
 }
 
@@ -276,10 +273,7 @@ Exit const& VmxVcpu::turned_back() {
         vmcs_.write(f::vm_entry_interruption_information, 0);
         work_ |= kEvent;
     }
-    if (step_wanted_) {
-        end_step();
-        step_wanted_ = false;
-    }
+    cancel_step();
     timer_uses_ = 1;
     exit_.kind = ExitKind::HostEvent;
     exit_.instruction_bytes = 0;

@@ -112,6 +112,7 @@ class VmxVcpu final : public VirtVcpu {
     // vcpu_step.cpp
     void begin_step();
     void end_step();
+    void cancel_step();
     bool finish_step(u32 reason);
     bool finish_trap_flag_step(u64 causes);
     bool finish_monitor_trap();

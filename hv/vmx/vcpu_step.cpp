@@ -69,6 +69,14 @@ void VmxVcpu::end_step() {
     work_ |= kTrapFlag;
 }
 
+/// The entry did not take place: the caller asks again.
+void VmxVcpu::cancel_step() {
+    if (step_wanted_) {
+        end_step();
+        step_wanted_ = step_by_trap_flag_ = false;
+    }
+}
+
 /// The same as finish_exit() while a single step is wanted: that ends with any exit that the caller sees.
 bool VmxVcpu::finish_step(u32 reason) {
     end_step();

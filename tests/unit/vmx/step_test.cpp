@@ -186,6 +186,21 @@ TEST_CASE("an exit before the instruction has run takes the step back; it is ask
     }
 }
 
+TEST_CASE("of a step that a kick turned back nothing is left", "[vmx][step]") {
+    for (auto const& model : kModels) {
+        Rig rig{model};
+        rig.kicked = 1;
+        CHECK(rig.step().kind == ExitKind::HostEvent);
+        rig.kicked = 0;
+        if (!model.monitor_trap) { // the guest's own step is not taken for ours
+            rig.set_trap_flag();
+            rig.cpu.instruction(1);
+            CHECK(is_debug(rig.run(), kStepBit));
+        }
+        check_clean(rig, !model.monitor_trap);
+    }
+}
+
 TEST_CASE("the interrupt shadow outlives what comes before the stepped instruction", "[vmx][step]") {
     for (auto const& model : kModels) {
         Rig rig{model};
