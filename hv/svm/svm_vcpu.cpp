@@ -202,9 +202,11 @@ bool SvmVcpu::prepare_entry() {
     if (armed_ != Step::None) {
         arm_step();
     }
-    u64 const generation = nested_->generation();
-    if ((pending_ & kFlush) != 0 || generation != seen_generation_) {
+    if (u64 const generation = nested_->generation(); generation != seen_generation_) {
         seen_generation_ = generation;
+        pending_ |= kFlush;
+    }
+    if ((pending_ & kFlush) != 0) {
         control.tlb_control =
             static_cast<u32>(machine_.features.flush_by_asid ? arch::svm::TlbControl::FlushThisAsid
                                                              : arch::svm::TlbControl::FlushAll);

@@ -54,6 +54,25 @@ TEST_CASE("narrowing the nested map flushes once, widening it does not", "[svm][
     CHECK(rig.cpu.entry().tlb_control == 0);
 }
 
+TEST_CASE("a flush that a kick put off is done once", "[svm][run]") {
+    Rig rig;
+    u32 kicked = 0;
+    rig.vcpu->kicked = &kicked;
+    for (int i = 0; i < 3; ++i) {
+        rig.cpu.exit(x::kCpuid);
+    }
+    rig.run();
+    REQUIRE(rig.map->map(Gpa{0x1000}, Hpa{0x9000}, kPageBytes, Access::RWX).ok());
+    REQUIRE(rig.map->unmap(Gpa{0x1000}, kPageBytes).ok());
+    kicked = 1;
+    CHECK(rig.run().kind == ExitKind::HostEvent);
+    kicked = 0;
+    rig.run();
+    CHECK(rig.cpu.entry().tlb_control == 1);
+    rig.run();
+    CHECK(rig.cpu.entry().tlb_control == 0);
+}
+
 TEST_CASE("nested_changed() flushes without a generation", "[svm][run]") {
     Rig rig;
     rig.cpu.exit(x::kCpuid);
