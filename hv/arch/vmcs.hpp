@@ -41,7 +41,6 @@ inline constexpr VmcsField<u16> host_tr_selector{0x0c0c};
 inline constexpr VmcsField<Hpa> msr_bitmaps{0x2004};
 inline constexpr VmcsField<u64> tsc_offset{0x2010};
 inline constexpr VmcsField<u64> ept_pointer{0x201a};
-inline constexpr VmcsField<u64> xss_exiting_bitmap{0x202c};
 // ---- B.2.2 64-bit read-only data fields
 inline constexpr VmcsField<Gpa> guest_physical_address{0x2400};
 // ---- B.2.3 64-bit guest-state fields

@@ -81,7 +81,6 @@ using EnableVpid = Bits<5>;
 using WbinvdExiting = Bits<6>;
 using UnrestrictedGuest = Bits<7>;
 using EnableInvpcid = Bits<12>;
-using EnableXsaves = Bits<20>;
 } // namespace secondary
 namespace exit_control { // "VM-Exit Controls"
 using SaveDebugControls = Bits<2>;

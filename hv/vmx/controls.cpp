@@ -9,7 +9,7 @@ using Kind = ControlWish::Kind;
 constexpr ControlWish kPin[] = {
     {pin::ExternalInterruptExiting::mask, Kind::Needed, "external-interrupt exiting"},
     {pin::NmiExiting::mask, Kind::Needed, "NMI exiting"},
-    {pin::VirtualNmis::mask, Kind::Optional, "virtual NMIs"},
+    {pin::VirtualNmis::mask, Kind::Needed, "virtual NMIs"},
     {pin::ActivatePreemptionTimer::mask, Kind::Optional, "activate VMX-preemption timer"},
 };
 constexpr ControlWish kPrimary[] = {
@@ -35,7 +35,6 @@ constexpr ControlWish kSecondary[] = {
     {secondary::EnableVpid::mask, Kind::Optional, "enable VPID"},
     {secondary::WbinvdExiting::mask, Kind::Optional, "WBINVD exiting"},
     {secondary::EnableInvpcid::mask, Kind::Optional, "enable INVPCID"},
-    {secondary::EnableXsaves::mask, Kind::Optional, "enable XSAVES/XRSTORS"},
 };
 constexpr ControlWish kExit[] = {
     {exit_control::HostAddressSpaceSize::mask, Kind::Needed, "host address-space size"},
@@ -115,7 +114,6 @@ ControlsOrMissing choose_controls(Capabilities const& caps) {
     }
     c.has_monitor_trap = primary::MonitorTrapFlag::get(primary_choice.settable) != 0;
     c.has_rdtscp = secondary::EnableRdtscp::get(c.secondary) != 0;
-    c.has_xsaves = secondary::EnableXsaves::get(c.secondary) != 0;
     c.ept_accessed_dirty = ept_vpid::AccessedDirty::get(caps.ept_vpid) != 0;
     c.invept_single = ept_vpid::InveptSingle::get(caps.ept_vpid) != 0;
     c.invvpid_single = ept_vpid::InvvpidSingle::get(caps.ept_vpid) != 0;

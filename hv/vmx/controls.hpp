@@ -69,7 +69,6 @@ struct Controls {
     bool has_vpid = false;
     bool has_pat = false;
     bool has_rdtscp = false;
-    bool has_xsaves = false;
     bool ept_accessed_dirty = false;
     bool invept_single = false;
     bool invvpid_single = false;

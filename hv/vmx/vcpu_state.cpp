@@ -101,9 +101,6 @@ void VmxVcpu::initialise_vmcs() {
     if (vpid_ != 0) {
         vmcs_.write(f::vpid, vpid_);
     }
-    if (c.has_xsaves) {
-        vmcs_.write(f::xss_exiting_bitmap, 0); // IA32_XSS stays 0: its writes exit
-    }
     if (c.has_timer) {
         vmcs_.write(f::vmx_preemption_timer_value, ~0u);
     }
