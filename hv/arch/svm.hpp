@@ -8,7 +8,7 @@ namespace hv::arch::svm {
 /// CPUID 8000_0001h ECX.
 inline constexpr u32 kCpuidSvm = 1u << 2;
 /// CPUID 8000_0001h EDX.
-inline constexpr u32 kCpuidRdtscp = 1u << 27;
+inline constexpr u32 kCpuidPage1Gb = 1u << 26, kCpuidRdtscp = 1u << 27;
 /// AMD APM vol 3, CPUID Fn8000_000A, "SVM Features": EDX.
 namespace feature {
 inline constexpr u32 kNestedPaging = 1u << 0;

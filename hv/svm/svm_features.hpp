@@ -52,17 +52,24 @@ Result<SvmFeatures, VirtError> detect(C& cpu, u64 vm_cr, std::string_view& missi
         missing = "nested paging (CPUID Fn8000_000A EDX[NP])";
         return Err{VirtError::NotSupported};
     }
+    arch::CpuidResult const extended = cpu.cpuid(kExtendedLeaf, 0);
+    if ((extended.edx & arch::svm::kCpuidPage1Gb) == 0) { // NestedMap::map() cannot say no
+        missing = "1-Gbyte pages (CPUID Fn8000_0001 EDX[Page1GB])";
+        return Err{VirtError::NotSupported};
+    }
     constexpr u32 kFewestAsids = 2; // 0 is the host's
     if (leaf.ebx < kFewestAsids) {
         missing = "an address space identifier for guests (CPUID Fn8000_000A EBX[NASID])";
         return Err{VirtError::NotSupported};
     }
+    // Who is told the operands must be told the length as well.
+    constexpr u32 kMovAssists = f::kDecodeAssists | f::kNextRipSave;
     u32 const sizes = cpu.cpuid(kSizesLeaf, 0).ebx;
     return SvmFeatures{.next_rip_save = (leaf.edx & f::kNextRipSave) != 0,
                        .vmcb_clean = (leaf.edx & f::kVmcbClean) != 0,
                        .flush_by_asid = (leaf.edx & f::kFlushByAsid) != 0,
-                       .decode_assists = (leaf.edx & f::kDecodeAssists) != 0,
-                       .rdtscp = (cpu.cpuid(kExtendedLeaf, 0).edx & arch::svm::kCpuidRdtscp) != 0,
+                       .decode_assists = (leaf.edx & kMovAssists) == kMovAssists,
+                       .rdtscp = (extended.edx & arch::svm::kCpuidRdtscp) != 0,
                        .rdpru = Bits<4>::get(sizes) != 0,
                        .invlpgb = Bits<3>::get(sizes) != 0,
                        .mcommit = Bits<8>::get(sizes) != 0,

@@ -43,7 +43,7 @@ FakeSvmCpu* FakeSvmCpu::current = nullptr;
 
 FakeSvmCpu::FakeSvmCpu() {
     cpuid[0x8000'0000] = {0x8000'001f, 0, 0, 0};
-    cpuid[0x8000'0001] = {0, 0, arch::svm::kCpuidSvm, 0};
+    cpuid[0x8000'0001] = {0, 0, arch::svm::kCpuidSvm, arch::svm::kCpuidPage1Gb};
     cpuid[0x8000'0008] = {0x3028, 0, 0, 0};
     cpuid[0x8000'000a] = {1, 16, 0, 0x1001'0001}; // QEMU 7.2
     become_current();

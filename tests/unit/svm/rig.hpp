@@ -20,7 +20,7 @@ struct Rig {
     /// @param extended  the same of Fn8000_0001
     explicit Rig(u32 features = 0x1001'0001, u32 extended = 0) {
         cpu.cpuid[0x8000'000a].edx = features;
-        cpu.cpuid[0x8000'0001].edx = extended;
+        cpu.cpuid[0x8000'0001].edx = extended | arch::svm::kCpuidPage1Gb;
         REQUIRE(backend.enable_cpu(0, frames).ok());
         map = backend.create_nested_map(frames).take();
         cpu.map = static_cast<svm::NptMap const*>(map);

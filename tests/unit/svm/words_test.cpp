@@ -64,7 +64,7 @@ TEST_CASE("the emulator's virtual interrupt of type 3 is an interrupt", "[svm][e
 namespace {
 struct FakeCpuid {
     std::map<u32, arch::CpuidResult> leaves{{0x8000'0000, {0x8000'001f, 0, 0, 0}},
-                                            {0x8000'0001, {0, 0, 4, 0}},
+                                            {0x8000'0001, {0, 0, 4, 1u << 26}},
                                             {0x8000'000a, {1, 16, 0, 0x1001'0001}}};
     arch::CpuidResult cpuid(u32 leaf, u32) { return leaves[leaf]; }
 };
@@ -94,6 +94,13 @@ TEST_CASE("a Zen's features are used", "[svm][features]") {
                                        .asid_count = 0x8000});
 }
 
+TEST_CASE("operands of MOV CRn without its length are of no use", "[svm][features]") {
+    FakeCpuid cpu;
+    cpu.leaves[0x8000'000a].edx |= 1u << 7; // decode assists, no next RIP
+    std::string_view missing;
+    CHECK_FALSE(detect(cpu, 0, missing).value().decode_assists);
+}
+
 TEST_CASE("what cannot be done without is named", "[svm][features]") {
     FakeCpuid cpu;
     std::string_view missing;
@@ -110,6 +117,11 @@ TEST_CASE("what cannot be done without is named", "[svm][features]") {
         cpu.leaves[0x8000'000a].edx &= ~1u;
         CHECK(detect(cpu, 0, missing).error() == VirtError::NotSupported);
         CHECK(missing.find("nested paging") != missing.npos);
+    }
+    SECTION("no large leaves of 1 GiB") {
+        cpu.leaves[0x8000'0001].edx = 0;
+        CHECK(detect(cpu, 0, missing).error() == VirtError::NotSupported);
+        CHECK(missing.find("Page1GB") != missing.npos);
     }
     SECTION("no ASID for a guest") {
         cpu.leaves[0x8000'000a].ebx = 1;
