@@ -77,10 +77,10 @@ class VirtVcpu {
     /// Enters the guest until something exits. Re-delivers by itself an event whose delivery was interrupted
     /// by an exit.
     /// @param deadline_tsc host TSC at which to come back at the latest (~0 for never). A backend with a
-    /// preemption timer uses it,
-    ///        the other relies on the host timer interrupt that the core has armed for the same moment.
-    /// Pending host interrupts and NMIs are delivered through the host IDT before it returns (HostEvent), or
-    /// stay pending until the caller enables interrupts.
+    /// preemption timer uses it, the other relies on the host timer interrupt that the core has armed for the
+    /// same moment.
+    /// HostEvent: an NMI has been delivered through the host IDT when it returns, an interrupt waits until
+    /// the caller lets it in.
     /// @return valid until the next run() of this virtual processor.
     virtual Exit const& run(u64 deadline_tsc) = 0;
 

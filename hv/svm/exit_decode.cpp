@@ -72,7 +72,7 @@ ExitClass decode_other(arch::Vmcb const& vmcb, SvmFeatures const& features, u64 
     }
     exit.kind = ExitKind::HostEvent;
     switch (code) {
-    case x::kIntr: return ExitClass::HostInterrupt;
+    case x::kIntr:
     case x::kNmi:
     case x::kSmi:
     case x::kInit: return ExitClass::HostEvent;

@@ -11,8 +11,7 @@ namespace hv::svm {
 /// What is to be done with an exit.
 enum class ExitClass : u8 {
     Report,           ///< `Exit` is complete
-    HostInterrupt,    ///< a host interrupt waits: let it in, then report HostEvent
-    HostEvent,        ///< an NMI or SMI ended the guest; it has been taken already
+    HostEvent,        ///< a host interrupt, which still waits, or an NMI or SMI, which has been taken
     VirtualIrq,       ///< the interrupt window is open
     Exception,        ///< the virtual processor decides whether it is ours, the core's or the guest's
     FlagsInstruction, ///< PUSHF, POPF, IRET, INT n: intercepted only while we need it

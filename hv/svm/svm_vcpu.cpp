@@ -301,7 +301,6 @@ bool SvmVcpu::handle(ExitClass what) {
         last_was_invalid_ = false;
     }
     switch (what) {
-    case ExitClass::HostInterrupt: hv_svm_take_interrupts(); [[fallthrough]];
     case ExitClass::HostEvent: return report(ExitKind::HostEvent);
     case ExitClass::VirtualIrq:
         pending_ |= kWindow; // until it is cancelled

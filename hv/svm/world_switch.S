@@ -131,11 +131,4 @@ END_FUNCTION \name
 WORLD_SWITCH hv_svm_world_switch, 0
 WORLD_SWITCH hv_svm_world_switch_armed, 1
 
-FUNCTION hv_svm_take_interrupts
-    sti
-    nop
-    cli
-    ret
-END_FUNCTION hv_svm_take_interrupts
-
 .section .note.GNU-stack, "", @progbits

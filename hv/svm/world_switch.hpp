@@ -30,9 +30,6 @@ void hv_svm_write_breakpoint_addresses(hv::u64 const (&addresses)[4]);
 /// hv_svm_world_switch_armed() has breakpoints enabled: our image, this stack, this GDT. In steps of 2 MiB.
 bool hv_svm_is_own_address(hv::u64 address);
 
-/// Lets pending host interrupts in for one instruction (STI; NOP; CLI).
-void hv_svm_take_interrupts();
-
 /// Stores this CPU's VMLOAD/VMSAVE state (FS, GS, TR, LDTR, KERNEL_GS_BASE, SYSCALL and SYSENTER registers)
 /// at a host-physical page.
 void hv_svm_save_host_state(hv::u64 host_vmcb_at);

@@ -19,10 +19,6 @@ bool VmxVcpu::finish_exit(u32 reason) {
     case ExitReason::EptViolation: finish_nested_fault(); return true;
     case ExitReason::ExceptionOrNmi: return finish_exception();
     case ExitReason::ExternalInterrupt:
-        timer_uses_ = 1;
-        note_fault_like_exit();
-        arch::take_pending_interrupts();
-        break;
     case ExitReason::PreemptionTimer:
         timer_uses_ = 1;
         note_fault_like_exit();

@@ -62,10 +62,6 @@ inline bool invvpid(Invvpid type, u16 vpid) {
     return !failed;
 }
 
-/// Takes host interrupts that are pending now, then masks them again: STI holds them off for one instruction.
-inline void take_pending_interrupts() {
-    asm volatile("sti; nop; cli" : : : "memory");
-}
 /// Runs the host's NMI handler; its IRET ends the blocking of NMIs that an NMI exit leaves behind.
 inline void call_nmi_handler() {
     asm volatile("int $2" : : : "memory");

@@ -142,7 +142,7 @@ TEST_CASE("decode assists name the general register, except for CLTS and LMSW", 
 }
 
 TEST_CASE("exits that are not the core's", "[svm][exit]") {
-    CHECK(decode_one(0x60).what == ExitClass::HostInterrupt);
+    CHECK(decode_one(0x60).what == ExitClass::HostEvent);
     CHECK(decode_one(0x61).what == ExitClass::HostEvent);
     CHECK(decode_one(0x62).what == ExitClass::HostEvent);
     CHECK(decode_one(0x64).what == ExitClass::VirtualIrq);

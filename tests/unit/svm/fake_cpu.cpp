@@ -194,9 +194,6 @@ void hv_svm_write_breakpoint_addresses(hv::u64 const (&addresses)[4]) {
 bool hv_svm_is_own_address(hv::u64 address) {
     return ((address ^ FakeSvmCpu::kOwn) >> 21) == 0;
 }
-void hv_svm_take_interrupts() {
-    ++FakeSvmCpu::current->interrupts_taken;
-}
 void hv_svm_save_host_state(hv::u64) {
     ++FakeSvmCpu::current->host_states_saved;
 }

@@ -63,7 +63,6 @@ class FakeSvmCpu {
     arch::VmcbControl const& entry() const { return entries.back().control; }
     arch::VmcbState const& entry_state() const { return entries.back().state; }
     std::vector<std::string> wrong; ///< rules broken: must stay empty
-    unsigned interrupts_taken = 0;
     unsigned host_states_saved = 0;
 
   private:

@@ -262,9 +262,6 @@ bool invept(Invept, u64) {
 bool invvpid(Invvpid, u16) {
     return true;
 }
-void take_pending_interrupts() {
-    ++cpu().interrupts_taken;
-}
 void call_nmi_handler() {
     ++cpu().nmis_handled;
 }

@@ -72,7 +72,7 @@ class FakeVmxCpu {
     u64 cr0 = 0x8000'0033, cr2 = 0, cr3 = 0x1000, cr4 = 0x620, dr[4] = {}, tsc = 1000;
     std::vector<Entry> entries;     ///< as each entry found it
     std::vector<std::string> wrong; ///< rules broken: must stay empty
-    unsigned interrupts_taken = 0, nmis_handled = 0, nested_flushes = 0, debug_register_writes = 0;
+    unsigned nmis_handled = 0, nested_flushes = 0, debug_register_writes = 0;
 
   private:
     std::map<u64, u64>& current_fields();

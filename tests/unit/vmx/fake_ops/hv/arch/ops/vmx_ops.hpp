@@ -14,6 +14,5 @@ enum class Invept : u64 { SingleContext = 1, AllContexts = 2 };
 enum class Invvpid : u64 { SingleContext = 1, AllContexts = 2 };
 bool invept(Invept type, u64 eptp);
 bool invvpid(Invvpid type, u16 vpid);
-void take_pending_interrupts();
 void call_nmi_handler();
 } // namespace hv::arch
