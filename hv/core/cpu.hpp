@@ -6,9 +6,8 @@
 
 namespace hv {
 struct Cpu {
-    Cpu* self = nullptr; ///< this; at offset 0 so that assembly that has one finds it
     /// 1: kick() was called since the core last looked. Set by the NMI handler on this CPU, cleared by the
-    /// run loop before it looks for work. 32 bits at offset 8: entry stubs compare it (hv/init/README.md,
+    /// run loop before it looks for work. 32 bits at offset 0: assembly compares it (hv/init/README.md,
     /// "Kicks").
     u32 kicked = 0;
     u32 index = 0;   ///< dense, 0 is the boot processor
@@ -18,7 +17,6 @@ struct Cpu {
     /// Host TSC at which the timer interrupt is due, kNever when it is off. Written by HostServices only.
     u64 armed_deadline_tsc = kNever;
     void* scheduler = nullptr; ///< hv/core's run queue for this CPU
-    void* backend = nullptr;   ///< the virtualization backend's own per-CPU state
 
     u64 timer_interrupts = 0;
     u64 nmis = 0;                ///< kicks that arrived, and NMIs of other origin
@@ -28,5 +26,5 @@ struct Cpu {
     Cpu(Cpu const&) = delete;
     Cpu& operator=(Cpu const&) = delete;
 };
-static_assert(__builtin_offsetof(Cpu, self) == 0 && __builtin_offsetof(Cpu, kicked) == 8);
+static_assert(__builtin_offsetof(Cpu, kicked) == 0);
 } // namespace hv

@@ -21,11 +21,10 @@ enum class ExitKind : u8 {
                      ///< `control`
     DebugRegister,   ///< MOV DRn: `debug`
     Xsetbv,          ///< ECX, EDX:EAX; the handler checks CPL
-    TimeStamp,       ///< RDTSC/RDTSCP where intercepted (a stopped clock)
     CacheControl,    ///< WBINVD, INVD: no effect on write-back RAM, skip
     InvalidOpcode,   ///< an instruction this guest does not have (VMX, SVM, MONITOR…): inject #UD
     Exception,       ///< an exception the core asked to see: `exception`
-    SingleStep,      ///< one instruction done after run(…, step)
+    SingleStep,      ///< one instruction done after step_once()
     TripleFault,     ///< shutdown state
     EntryFailed, ///< the CPU refused the guest state; `unknown.code` for the log. The partition is at fault:
                  ///< stop it
@@ -71,7 +70,7 @@ struct UnknownExit {
 
 struct Exit {
     ExitKind kind = ExitKind::HostEvent;
-    /// Length of the instruction that exited, 0 where the hardware does not tell (then Decoder::length()).
+    /// Length of the instruction that exited, 0 where the hardware does not tell (then LengthDecoder).
     u8 instruction_bytes = 0;
     union {
         NestedFaultExit fault;

@@ -58,7 +58,7 @@ struct DescriptorTable {
 enum class ControlReg : u8 { Cr0, Cr2, Cr3, Cr4, Cr8, Xcr0 };
 
 /// Model-specific registers whose guest value lives with the backend (VMCB/VMCS or switched by it), by MSR
-/// number. VirtVcpu::read_msr/write_msr take these only.
+/// number. VirtVcpu::read() and write() take these only.
 enum class StateMsr : u32 {
     IA32_SYSENTER_CS = 0x174,
     IA32_SYSENTER_ESP = 0x175,

@@ -127,7 +127,7 @@ class VirtVcpu {
     virtual bool in_64bit_code() = 0;
     /// Guest TSC = host TSC + offset.
     virtual void set_tsc_offset(u64 offset) = 0;
-    /// Ends blocking by STI/MOV SS (after HLT or an emulated instruction).
+    /// Ends blocking by STI/MOV SS: RIP was moved by other means than advance().
     virtual void clear_interrupt_shadow() = 0;
 
     /// The guest's CR0/CR4/EFER writes that are allowed to reach the hardware, in one place for both vendors,
@@ -161,9 +161,6 @@ class VirtVcpu {
     /// State as after INIT/power-on reset (SDM vol 3A, "Processor State After Reset"): real mode, CS f000,
     /// RIP fff0.
     virtual void reset() = 0;
-    /// Tells that nested translations were removed or narrowed since the last run: stale TLB entries must not
-    /// survive the next.
-    virtual void nested_changed() = 0;
 
     /// All of the state for a crash report, bounded; any context.
     virtual void dump() = 0;

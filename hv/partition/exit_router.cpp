@@ -61,7 +61,6 @@ void VirtualProcessor::handle(Exit const& exit, Cpu& cpu) {
         ++counters_.triple_faults;
         guest_.fail("triple fault");
         return;
-    case ExitKind::TimeStamp: // not intercepted while the partition's clock runs
     case ExitKind::EntryFailed: stop_for(exit, "the processor refused the virtual processor's state"); return;
     case ExitKind::Unknown: stop_for(exit, "an exit nobody knows"); return;
     }
@@ -116,7 +115,6 @@ void VirtualProcessor::on_hypercall(Exit const& exit) {
 
 void VirtualProcessor::on_halt(Exit const& exit) {
     skip(exit);
-    hw_.clear_interrupt_shadow();
     halted_ = true;
     dead_halt_ = (hw_.read(Reg::Rflags) & rflags::kInterrupt) == 0;
     attention_ = true; // an interrupt that waits ends the halt at once

@@ -11,10 +11,10 @@ constexpr char const* kExitNames[kExitKinds] = {"host event",       "cpuid",
                                                 "nested fault",     "halt",
                                                 "interrupt window", "control register",
                                                 "debug register",   "xsetbv",
-                                                "time stamp",       "cache control",
-                                                "invalid opcode",   "exception",
-                                                "single step",      "triple fault",
-                                                "entry failed",     "unknown"};
+                                                "cache control",    "invalid opcode",
+                                                "exception",        "single step",
+                                                "triple fault",     "entry failed",
+                                                "unknown"};
 
 struct VpCounters {
     u64 exits[kExitKinds] = {};

@@ -38,7 +38,6 @@ struct SimpleExits {
         kind[x::kHlt] = ExitKind::Halt;
         kind[x::kVmmcall] = ExitKind::Hypercall;
         kind[x::kXsetbv] = ExitKind::Xsetbv;
-        kind[x::kRdtsc] = kind[x::kRdtscp] = ExitKind::TimeStamp;
         kind[x::kInvd] = kind[x::kWbinvd] = ExitKind::CacheControl;
         for (u64 const code : {x::kRdpmc, x::kRsm, x::kInvlpga, x::kVmrun, x::kVmload, x::kVmsave, x::kStgi,
                                x::kClgi, x::kSkinit, x::kMonitor, x::kMwait, x::kMwaitArmed, x::kRdpru,

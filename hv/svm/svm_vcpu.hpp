@@ -56,7 +56,6 @@ class SvmVcpu final : public VirtVcpu {
     bool steps_exactly() const override { return false; }
     bool breakpoints_ignore_cs_base() const override { return true; }
     void reset() override;
-    void nested_changed() override;
     void dump() override;
 
     arch::Vmcb& vmcb_memory() { return vmcb_; }

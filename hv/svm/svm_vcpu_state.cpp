@@ -278,10 +278,6 @@ void SvmVcpu::report_cr3_writes(bool wanted) {
     }
 }
 
-void SvmVcpu::nested_changed() {
-    pending_ |= kFlush;
-}
-
 void SvmVcpu::reset() {
     set_reset_state(vmcb_.state);
     gprs = {};

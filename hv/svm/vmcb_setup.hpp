@@ -26,7 +26,7 @@ struct VmcbAddresses {
 void set_up_control(arch::VmcbControl& control, SvmFeatures const& features, VmcbAddresses const& at,
                     u32 asid);
 
-/// The state after power-on or INIT. General registers aside (RDX: the core knows the CPU's signature).
+/// The state after power-on or INIT, general registers aside.
 /// Source: AMD APM vol 2 §14.1.3, "Processor Initialization State".
 void set_reset_state(arch::VmcbState& state);
 } // namespace hv::svm

@@ -71,8 +71,6 @@ inline void decode_exit(u32 reason, F const& fields, Exit& exit) {
     case ExitReason::Wrmsr: instruction(ExitKind::MsrWrite); break;
     case ExitReason::Hlt: instruction(ExitKind::Halt); break;
     case ExitReason::Xsetbv: instruction(ExitKind::Xsetbv); break;
-    case ExitReason::Rdtsc:
-    case ExitReason::Rdtscp: instruction(ExitKind::TimeStamp); break;
     case ExitReason::Invd:
     case ExitReason::Wbinvd: instruction(ExitKind::CacheControl); break;
     case ExitReason::Io:

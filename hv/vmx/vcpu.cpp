@@ -302,7 +302,7 @@ void VmxVcpu::advance(u8 instruction_bytes) {
 void VmxVcpu::advance_cached(u8 instruction_bytes) {
     u64 const before = rip();
     u64 after = before + instruction_bytes;
-    if (((before ^ after) >> 32) != 0 && !in_64bit_mode()) {
+    if (((before ^ after) >> 32) != 0 && !in_64bit_code()) {
         after &= 0xffff'ffff; // EIP wraps
     }
     set_rip(after);

@@ -54,7 +54,6 @@ class VmxVcpu final : public VirtVcpu {
     bool steps_exactly() const override { return backend_.controls().has_monitor_trap; }
     bool breakpoints_ignore_cs_base() const override { return false; }
     void reset() override;
-    void nested_changed() override;
     void dump() override;
 
     void* vmcs_region() const { return region_; }
@@ -120,7 +119,6 @@ class VmxVcpu final : public VirtVcpu {
     // vcpu_state.cpp
     [[gnu::cold]] void initialise_vmcs();
     void sync_long_mode();
-    bool in_64bit_mode() const;
     void switch_interrupt_window(bool on) {
         switch_primary(arch::vmx::primary::InterruptWindowExiting::mask, on);
     }

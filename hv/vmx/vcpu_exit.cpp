@@ -157,7 +157,7 @@ bool VmxVcpu::finish_control_register() {
     }
     auto const source = static_cast<Reg>(access.gpr);
     u64 value = source == Reg::Rsp ? rsp() : gprs[source];
-    if (!in_64bit_mode()) {
+    if (!in_64bit_code()) {
         value &= 0xffff'ffff;
     }
     bool const is_cr0 = access.control == 0;

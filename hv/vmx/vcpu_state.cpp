@@ -112,7 +112,7 @@ void VmxVcpu::initialise_vmcs() {
 void VmxVcpu::reset() {
     constexpr u32 kRealLimit = 0xffff;
     constexpr u16 kData = 0x93, kLdt = 0x82, kBusyTss = 0x8b;
-    constexpr u64 kResetCr0 = 0x6000'0010, kResetRip = 0xfff0, kFamilySix = 0x600;
+    constexpr u64 kResetCr0 = 0x6000'0010, kResetRip = 0xfff0;
     for (Seg seg : {Seg::Es, Seg::Ss, Seg::Ds, Seg::Fs, Seg::Gs}) {
         write(seg, {0, kData, kRealLimit, 0});
     }
@@ -140,7 +140,6 @@ void VmxVcpu::reset() {
     write(StateMsr::IA32_PAT, kResetPat);
     arm_breakpoints({});
     gprs = {};
-    gprs[Reg::Rdx] = kFamilySix;
     set_rsp(0);
     set_rip(kResetRip);
     set_rflags(rflags::kReserved1);
@@ -247,12 +246,6 @@ void VmxVcpu::sync_long_mode() {
     u32 const entry = vmcs_.read(f::vm_entry_controls);
     vmcs_.write(f::vm_entry_controls,
                 static_cast<u32>(arch::vmx::entry_control::Ia32eModeGuest::set(entry, mode)));
-}
-
-bool VmxVcpu::in_64bit_mode() const {
-    using arch::vmx::access_rights::Long;
-    u32 const code = vmcs_.read(f::guest_segment[static_cast<u8>(Seg::Cs)].access_rights);
-    return Long::get(code) != 0 && (vmcs_.read(f::guest_ia32_efer) & efer::kLma) != 0;
 }
 
 u64 VmxVcpu::read(StateMsr msr) {
@@ -362,9 +355,5 @@ void VmxVcpu::intercept_exceptions(u32 vectors) {
 
 void VmxVcpu::report_cr3_writes(bool wanted) {
     switch_primary(arch::vmx::primary::Cr3LoadExiting::mask, wanted);
-}
-
-void VmxVcpu::nested_changed() {
-    work_ |= kFlushNested;
 }
 } // namespace hv::vmx

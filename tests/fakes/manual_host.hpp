@@ -9,7 +9,6 @@ class ManualHost : public HostServices {
   public:
     explicit ManualHost(u32 cpu_count = 1) : storage_(cpu_count) {
         for (u32 i = 0; i < cpu_count; ++i) {
-            storage_[i].self = &storage_[i];
             storage_[i].index = i;
             cpus_.push_back(&storage_[i]);
         }

@@ -17,7 +17,6 @@ void load_code_selector() {
 } // namespace
 
 void install_descriptors(CpuLocal& local) {
-    local.cpu.self = &local.cpu;
     u32 const index = local.cpu.index;
     local.tss.ist[kNmiStack - 1] = stack_of(index, StackKind::Nmi).top;
     local.tss.ist[kDoubleFaultStack - 1] = stack_of(index, StackKind::DoubleFault).top;

@@ -84,12 +84,12 @@ exception_common:
     iretq
 .size exception_common, . - exception_common
 
-# void hv_wait_for_work(Cpu*): halts unless Cpu::kicked (offset 8) is set. An NMI that sets it after the look and before
+# void hv_wait_for_work(Cpu*): halts unless Cpu::kicked (offset 0) is set. An NMI that sets it after the look and before
 # the HLT must not be slept over: the handler moves RIP out of the range below (README, "Kicks").
 .globl hv_wait_for_work
 .type hv_wait_for_work, @function
 hv_wait_for_work:
-    cmpl $0, 8(%rdi)
+    cmpl $0, (%rdi)
     jne .Lawake
     sti
     hlt

@@ -34,7 +34,7 @@ void MachineServices::start(Clocks const& clocks, FpuLayout const& fpu, u64 epoc
     epoch_tsc_ = epoch_tsc;
     apic_per_tsc_ = std::max<u64>(1, scale(u64{1} << 32, clocks.apic_timer_hz, clocks.tsc_hz));
     // Half of what the 32-bit counter holds, and of what the multiplication in set_timer() holds.
-    longest_ticks_ = std::min((u64{1} << 63) / apic_per_tsc_, ~u64{0} / apic_per_tsc_);
+    longest_ticks_ = (u64{1} << 63) / apic_per_tsc_;
 }
 
 void MachineServices::add(Cpu& cpu) {

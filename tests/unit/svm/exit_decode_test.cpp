@@ -105,7 +105,6 @@ TEST_CASE("exits without details", "[svm][exit]") {
     CHECK(decode_one(0x78).exit.kind == ExitKind::Halt);
     CHECK(decode_one(0x81).exit.kind == ExitKind::Hypercall);
     CHECK(decode_one(0x8d).exit.kind == ExitKind::Xsetbv);
-    CHECK(decode_one(0x6e).exit.kind == ExitKind::TimeStamp);
     CHECK(decode_one(0x76).exit.kind == ExitKind::CacheControl);
     CHECK(decode_one(0x89).exit.kind == ExitKind::CacheControl);
     CHECK(decode_one(0x7f).exit.kind == ExitKind::TripleFault);

@@ -73,16 +73,6 @@ TEST_CASE("a flush that a kick put off is done once", "[svm][run]") {
     CHECK(rig.cpu.entry().tlb_control == 0);
 }
 
-TEST_CASE("nested_changed() flushes without a generation", "[svm][run]") {
-    Rig rig;
-    rig.cpu.exit(x::kCpuid);
-    rig.cpu.exit(x::kCpuid);
-    rig.run();
-    rig.vcpu->nested_changed();
-    rig.run();
-    CHECK(rig.cpu.entry().tlb_control == 1);
-}
-
 TEST_CASE("another CPU has neither the VMCB nor translations, and old ones after coming back", "[svm][run]") {
     Rig rig;
     rig.cpu.exit(x::kCpuid);

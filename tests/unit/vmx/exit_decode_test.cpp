@@ -66,7 +66,6 @@ TEST_CASE("instruction exits carry the instruction's length and read nothing els
         {ExitReason::Getsec, ExitKind::InvalidOpcode, 2},
         {ExitReason::Monitor, ExitKind::InvalidOpcode, 3},
         {ExitReason::Invvpid, ExitKind::InvalidOpcode, 6},
-        {ExitReason::Rdtscp, ExitKind::TimeStamp, 3},
     };
     for (auto const& c : cases) {
         RawVmxExit const raw{c.reason, {{kLength, c.bytes}}, {}, 0};
