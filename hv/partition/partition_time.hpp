@@ -6,6 +6,13 @@
 #include "hv/core/interrupt_sink.hpp"
 
 namespace hv::partition {
+/// The host TSC at which a guest's has come to @p deadline, any value a guest may write: @p host_now where it
+/// has already, kNever where the host's ends before. @p guest_now is the guest's at @p host_now.
+constexpr u64 host_deadline(u64 deadline, u64 guest_now, u64 host_now) {
+    u64 const left = deadline > guest_now ? deadline - guest_now : 0;
+    return left < kNever - host_now ? host_now + left : kNever;
+}
+
 class PartitionTime final : public PartitionClock {
   public:
     explicit PartitionTime(HostServices const& host)

@@ -123,7 +123,7 @@ void VirtualProcessor::attend(u64 now_tsc) {
     attention_ = false;
     if (timers_changed_ || now_tsc >= next_timer_tsc_) {
         fire_timers(now_tsc);
-        next_timer_tsc_ = next_timer();
+        next_timer_tsc_ = next_timer(now_tsc);
         timers_changed_ = false;
     }
     deliver_interrupts();
@@ -165,9 +165,8 @@ void VirtualProcessor::fire_timers(u64 now_tsc) {
     attention_ = false;
 }
 
-u64 VirtualProcessor::next_timer() const {
-    u64 const apic_guest_tsc = apic_.next_deadline();
-    u64 const apic = apic_guest_tsc == kNever ? kNever : apic_guest_tsc - tsc_offset_;
+u64 VirtualProcessor::next_timer(u64 now_tsc) const {
+    u64 const apic = host_deadline(apic_.next_deadline(), now_tsc + tsc_offset_, now_tsc);
     u64 const others = guest_.next_timer_tsc(index_);
     return apic < others ? apic : others;
 }

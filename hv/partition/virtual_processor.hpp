@@ -122,7 +122,7 @@ class VirtualProcessor {
     void attend(u64 now_tsc);
     void deliver_interrupts();
     void fire_timers(u64 now_tsc);
-    u64 next_timer() const;
+    u64 next_timer(u64 now_tsc) const;
 
     // exit_router.cpp
     void handle(Exit const&, Cpu&);

@@ -87,3 +87,14 @@ TEST_CASE("a restart sets both clocks to zero", "[partition-time]") {
     CHECK(time.reference_time() == 0);
     CHECK(time.guest_tsc() == 0);
 }
+
+TEST_CASE("a guest's deadline is the host's as far as the host's clock goes", "[partition-time]") {
+    using partition::host_deadline;
+    CHECK(host_deadline(1500, 1000, 90'000) == 90'500);
+    CHECK(host_deadline(1000, 1000, 90'000) == 90'000);
+    CHECK(host_deadline(5, 1ull << 63, 90'000) == 90'000);
+    CHECK(host_deadline((1ull << 63) + 7, 1ull << 63, 90'000) == 90'007); // a guest that wrote its TSC
+    CHECK(host_deadline(~0ull - 5, 1000, 90'000) == kNever);              // not 89'000 odd, long past
+    CHECK(host_deadline(kNever, 1000, 90'000) == kNever);
+    CHECK(host_deadline(kNever, 90'000, 1000) > 1ull << 63);
+}
