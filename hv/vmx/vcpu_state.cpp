@@ -166,7 +166,15 @@ void VmxVcpu::write(Reg reg, u64 value) {
     switch (reg) {
     case Reg::Rip: set_rip(value); break;
     case Reg::Rsp: set_rsp(value); break;
-    case Reg::Rflags: set_rflags((value & 0x3f'7fd7) | rflags::kReserved1); break;
+    case Reg::Rflags:
+        set_rflags((value & 0x3f'7fd7) | rflags::kReserved1);
+        // VM entry refuses blocking by STI with interrupts off (SDM vol 3C, "Checks on Guest Non-Register
+        // State").
+        if ((value & rflags::kInterrupt) == 0) {
+            using arch::vmx::interruptibility::BlockingBySti;
+            set_shadow(shadow() & ~static_cast<u32>(BlockingBySti::mask));
+        }
+        break;
     default: gprs[reg] = value; break;
     }
 }

@@ -167,6 +167,25 @@ TEST_CASE("machine checks are reported, never the guest's", "[vmx][debug]") {
     }
 }
 
+TEST_CASE("interrupts that are switched off behind STI end its shadow", "[vmx][debug]") {
+    Rig rig;
+    rig.cpu.exit(Reason::EptViolation, 0x184, 0,
+                 [](FakeVmxCpu& cpu) { cpu.set(vf::guest_interruptibility_state, 1); });
+    rig.run();
+    SECTION("while they stay on it lasts") {
+        rig.vcpu->write(Reg::Rflags, rflags::kInterrupt | rflags::kZero);
+        rig.cpu.exit(Reason::Cpuid, 0, 2);
+        rig.run();
+        CHECK(rig.cpu.entry()[vf::guest_interruptibility_state] == 1);
+    }
+    SECTION("VM entry refuses it with IF clear") {
+        rig.vcpu->write(Reg::Rflags, 0);
+        rig.cpu.exit(Reason::Cpuid, 0, 2);
+        rig.run();
+        CHECK(rig.cpu.entry()[vf::guest_interruptibility_state] == 0);
+    }
+}
+
 TEST_CASE("a kick before the entry turns it back with nothing lost", "[vmx][kick]") {
     Rig rig;
     rig.cpu.exit(Reason::Cpuid, 0, 2);

@@ -124,6 +124,10 @@ void FakeVmxCpu::check_entry(Entry const& at) {
     bool const in_shadow = (at[f::guest_interruptibility_state] & kShadow) != 0;
     bool const step_pending = debug::SingleStep::get(at[f::guest_pending_debug_exceptions]) != 0;
     bool const trap_flag = (at[f::guest_rflags] & rflags::kTrap) != 0;
+    if ((at[f::guest_interruptibility_state] & interruptibility::BlockingBySti::mask) != 0 &&
+        (at[f::guest_rflags] & rflags::kInterrupt) == 0) {
+        wrong.emplace_back("blocking by STI with interrupts off");
+    }
     if (in_shadow && step_pending != trap_flag) {
         wrong.emplace_back("in a shadow BS must be pending exactly under TF");
     }
