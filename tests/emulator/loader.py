@@ -21,6 +21,26 @@ def _refused(name, files, pattern, *, configuration=_ANY, first=(), forbid=(), *
     return Case(name, configuration, [*first, expect(pattern, 90), call(_stops)], ends="broken", files=files, forbid=(_LOADER_ONLY, *forbid), **machine)
 
 
+def _on_screen(running):
+    """The line with the error, as the firmware's console shows it. Letters are not read: where it has blanks and where none tells it
+    from any other."""
+    width, height, pixels = running.screen()
+    cell_width, cell_height, columns = 8, 19, 100  # EDK II's font; its console lies in the middle of the screen
+    left = (width - columns * cell_width) // 2
+
+    def marks(x, y):
+        rows = (pixels[3 * ((y + row) * width + x):][:3 * cell_width] for row in range(cell_height))
+        return "#" if any(any(row) for row in rows) else " "
+
+    line = next(line.text for line in running.lines if "loader: error" in line.text)
+    wanted = "".join(" " if letter == " " else "#" for letter in line)
+    for top in range(cell_height):
+        shown = "".join("".join(marks(left + cell_width * column, y) for column in range(columns)) for y in range(top, height - cell_height, cell_height))
+        if wanted in shown:
+            return None
+    return "the error is not on the screen"
+
+
 def _locked_off(kind, said, pattern):
     """Firmware with virtualization off: tests/firmware starts the loader."""
     files = {"/EFI/BOOT/BOOTX64.EFI": "tests/firmware/locked-off.EFI", "/EFI/BOOT/BALLAST.EFI": "boot/efi/BOOTX64.EFI"}
@@ -49,4 +69,6 @@ CASES = [
                 r"switch SVM on in the firmware setup and power the machine off and on$"),
     _refused("too-little-memory", {}, r"^ballast: loader: error: this machine has 1\d\d MiB of usable memory .* at least 192 MiB; give it more",
              memory_mib=176),
+    Case("screen", _ANY, [expect(r"^ballast: loader: error: this machine has .*; give it more memory$", 90), call(_on_screen)], ends=None,
+         memory_mib=176, forbid=(_LOADER_ONLY,), screen=True, beds=("svm",)),
 ]

@@ -18,6 +18,7 @@ OVMF = Path("/usr/share/ovmf/OVMF.fd")  # the 2 MiB image: larger ones do not fi
 BOCHS_EPOCH_SECONDS = 1767225600        # 2026-01-01, fixed so that runs repeat
 BOCHS_INSTRUCTIONS_PER_SECOND = 100_000_000
 DEBUG_EXIT_PORT = 0x501
+MONITOR = "monitor"  # QEMU's, a socket in the run's folder
 ICOUNT_SHIFT = 3  # 8 ns an instruction, about Bochs's pace. At 0 the firmware's 10 ms waits between IPIs cost half a minute of wall clock
 
 
@@ -36,6 +37,7 @@ class Hardware:
     icount_shift: int = ICOUNT_SHIFT # qemu, one CPU: an instruction takes 2^shift ns of the machine's time
     serial_files: dict = field(default_factory=dict)  # {2: path}: output of COM2 and up into files
     serial_sockets: dict = field(default_factory=dict)  # {3: address}: COM2 and up connect to a socket that is listened on
+    screen: bool = False             # qemu: a display for Machine.screen(); a machine that has stopped then stays, to be looked at
     extra: tuple = ()                # more arguments for QEMU
 
 
@@ -95,8 +97,11 @@ def qemu_command(hardware: Hardware, disk: Path | None, com1, folder: Path):
     command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", machine, *accelerator, *cpu,
                "-m", str(hardware.memory_mib), "-smp", str(hardware.cpus), "-bios", OVMF, "-display", "none",
                "-rtc", "base=utc,clock=" + ("host" if hardware.real_time or hardware.host_clock or hardware.bed == "kvm" else "vm"), "-no-reboot",
-               "-device", f"isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=2",
                "-chardev", f"socket,id=com1,path={com1}", "-serial", "chardev:com1"]
+    if hardware.screen:
+        command += ["-device", "VGA", "-monitor", f"unix:{folder / MONITOR},server,nowait"]
+    else:
+        command += ["-device", f"isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=2"]
     for number in range(2, 5):
         if number in hardware.serial_sockets:
             command += ["-chardev", f"socket,id=com{number},path={hardware.serial_sockets[number]}", "-serial", f"chardev:com{number}"]

@@ -118,7 +118,7 @@ class Case:
     panics     the hypervisor's own panic is what is to be seen; else it fails the test
     timeout_s  of the whole run, on QEMU; Bochs gets slack times as much
     beds       where it runs
-    cpus, memory_mib, numa_nodes, virtualization, nested_paging   what the machine has, see beds.Hardware
+    cpus, memory_mib, numa_nodes, virtualization, nested_paging, screen   what the machine has, see beds.Hardware
     files      changes to the disk: {ESP path: bytes, or the name of a file of the build, or None to leave the file out}
     debugger   the serial port that the configuration gives to the debugger is a TCP port, see debug()
     real_time  idle time passes instead of being skipped (QEMU): for clocks that must not run while gdb thinks
@@ -138,6 +138,7 @@ class Case:
     memory_mib: int = 1024
     numa_nodes: int = 1
     virtualization: bool = True
+    screen: bool = False
     nested_paging: bool = True
     files: dict = field(default_factory=dict)
     debugger: bool = False
@@ -220,7 +221,7 @@ def run_case(kind, name, case, preset="gcc"):
                 return why, log
             disk = _make_disk(case, folder, preset)
             hardware = beds.Hardware(bed=bed, cpus=case.cpus, memory_mib=case.memory_mib, numa_nodes=case.numa_nodes,
-                                     virtualization=case.virtualization, nested_paging=case.nested_paging, real_time=case.real_time)
+                                     virtualization=case.virtualization, nested_paging=case.nested_paging, screen=case.screen, real_time=case.real_time)
             line = None
             if case.debugger:
                 line = SerialLine(image.debugger_com(image.compile_configuration(folder / "case.dts")), record=[])

@@ -131,6 +131,21 @@ class Machine:
                 file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def screen(self):
+        """What the display shows: (width, height, three bytes a pixel). See Hardware.screen."""
+        picture = self._folder / "screen.ppm"
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.settimeout(20)
+            monitor.connect(str(self._folder / beds.MONITOR))
+            monitor.sendall(f"screendump {picture}\ninfo status\n".encode())
+            said = b""
+            while b"VM status" not in said:
+                said += monitor.recv(4096)
+        kind, size, _, pixels = picture.read_bytes().split(b"\n", 3)
+        assert kind == b"P6", kind
+        width, height = map(int, size.split())
+        return width, height, pixels
+
     def elapsed_s(self):
         return time.monotonic() - self._began
 
