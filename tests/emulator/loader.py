@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loader's refusals: each names the file or the processor's switch and what to do, and stops."""
+import functools
+import operator
+
 from ballastlib.cases import Case, ask, call, config, expect, partition, stock
 from ballastlib.machine import Expired
 
@@ -28,14 +31,19 @@ def _on_screen(running):
     cell_width, cell_height, columns = 8, 19, 100  # EDK II's font; its console lies in the middle of the screen
     left = (width - columns * cell_width) // 2
 
-    def marks(x, y):
-        rows = (pixels[3 * ((y + row) * width + x):][:3 * cell_width] for row in range(cell_height))
-        return "#" if any(any(row) for row in rows) else " "
+    def marked(y):
+        """The columns with something in this line of pixels, a bit each."""
+        cells = range(3 * (y * width + left), 3 * (y * width + left + columns * cell_width), 3 * cell_width)
+        return sum(1 << column for column, at in enumerate(cells) if pixels[at:at + 3 * cell_width].strip(b"\0"))
 
+    lines_of_pixels = [marked(y) for y in range(height)]
     line = next(line.text for line in running.lines if "loader: error" in line.text)
     wanted = "".join(" " if letter == " " else "#" for letter in line)
     for top in range(cell_height):
-        shown = "".join("".join(marks(left + cell_width * column, y) for column in range(columns)) for y in range(top, height - cell_height, cell_height))
+        shown = ""
+        for y in range(top, height - cell_height, cell_height):
+            row = functools.reduce(operator.or_, lines_of_pixels[y:y + cell_height])
+            shown += "".join(" #"[row >> column & 1] for column in range(columns))
         if wanted in shown:
             return None
     return "the error is not on the screen"
