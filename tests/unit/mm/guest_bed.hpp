@@ -10,7 +10,14 @@
 #include <string>
 #include <vector>
 
+#define CHECK_MEMORY(machine, ...) CHECK(verdict(*(machine).frames, {__VA_ARGS__}) == "ok")
+
 namespace hv::test {
+inline constexpr u64 kPage = kPageBytes;
+inline mm::GuestMemoryConfig sized(u64 startup, u64 maximum, u16 id = 0) {
+    return {.owner = mm::partition_owner(id), .startup_bytes = startup, .maximum_bytes = maximum};
+}
+
 struct Ept {
     static constexpr mm::NestedFormat const& kFormat = mm::kEptFormat;
     using Rules = EptRules;

@@ -8,14 +8,9 @@ using namespace hv::mm;
 using namespace hv::test;
 
 #define BOTH(name) TEMPLATE_TEST_CASE(name, "[mm][guest][guard]", Ept, Npt)
-#define CHECK_MEMORY(machine, ...) CHECK(verdict(*(machine).frames, {__VA_ARGS__}) == "ok")
 
 namespace {
-constexpr u64 kPage = kPageBytes;
 constexpr Gpa kAt{4 * MiB + 7 * kPage};
-GuestMemoryConfig sized(u64 startup, u64 maximum) {
-    return {.owner = partition_owner(0), .startup_bytes = startup, .maximum_bytes = maximum};
-}
 template <class V>
 struct Bed {
     explicit Bed(u64 bytes = 128 * MiB) : m{bytes}, p{*m.frames, sized(16 * MiB, 32 * MiB)} {}

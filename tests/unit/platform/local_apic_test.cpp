@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fakes.hpp"
-#include "hv/platform/interrupt_fabric.hpp"
-#include <array>
+#include "apic_bed.hpp"
 #include <catch2/catch.hpp>
-#include <memory>
 #include <thread>
 
 using namespace hv;
@@ -11,53 +8,8 @@ using namespace hv::platform;
 using namespace hv::test;
 using apic::Register;
 
-namespace {
-constexpr u32 msr(Register r) {
-    return 0x800 + static_cast<u32>(r);
-}
-constexpr u32 offset(Register r) {
-    return static_cast<u32>(r) * 16;
-}
-
-struct Bed {
-    FakeClock clock;
-    FakeProcessors processors;
-    std::array<LocalApic*, 20> slots{};
-    InterruptFabric fabric{slots, processors};
-    std::vector<std::unique_ptr<LocalApic>> apics;
-
-    explicit Bed(u32 count = 1, bool x2apic = true) {
-        for (u32 i = 0; i < count; ++i) {
-            apics.push_back(
-                std::make_unique<LocalApic>(LocalApic::Identity{i, i, i == 0, 100'000'000}, fabric, clock));
-            fabric.add(*apics[i]);
-            if (x2apic) {
-                REQUIRE(apics[i]->write_apic_base(apics[i]->apic_base() | 0x400));
-                write(Register::SpuriousVector, 0x1ff, i);
-            } else {
-                apics[i]->write_mmio(0xf0, 4, 0x1ff);
-            }
-        }
-    }
-    LocalApic& operator[](u32 i) { return *apics[i]; }
-    void write(Register r, u64 value, u32 i = 0) { REQUIRE(apics[i]->write_msr(msr(r), value)); }
-    bool refuses(Register r, u64 value) { return !apics[0]->write_msr(msr(r), value); }
-    u64 read(Register r, u32 i = 0) {
-        u64 value = ~0ull;
-        REQUIRE(apics[i]->read_msr(msr(r), value));
-        return value;
-    }
-    /// Lets time pass to the next deadline and fires it.
-    void next_deadline(u32 i = 0) {
-        REQUIRE(apics[i]->next_deadline() != kNever);
-        clock.tsc = apics[i]->next_deadline();
-        apics[i]->on_time(clock.tsc);
-    }
-};
-} // namespace
-
 TEST_CASE("an interrupt goes from IRR through ISR to EOI", "[apic]") {
-    Bed bed;
+    ApicBed bed;
     LocalApic& a = bed[0];
     CHECK(!a.has_deliverable());
     CHECK(a.raise(0x35));
@@ -74,7 +26,7 @@ TEST_CASE("an interrupt goes from IRR through ISR to EOI", "[apic]") {
 }
 
 TEST_CASE("priority: higher classes nest, the same class waits", "[apic]") {
-    Bed bed;
+    ApicBed bed;
     LocalApic& a = bed[0];
     a.raise(0x51);
     CHECK(a.acknowledge() == 0x51);
@@ -100,7 +52,7 @@ TEST_CASE("priority: higher classes nest, the same class waits", "[apic]") {
 }
 
 TEST_CASE("TPR and CR8 hold interrupts back", "[apic]") {
-    Bed bed;
+    ApicBed bed;
     LocalApic& a = bed[0];
     a.raise(0x45);
     a.set_cr8(4);
@@ -117,14 +69,14 @@ TEST_CASE("TPR and CR8 hold interrupts back", "[apic]") {
 }
 
 TEST_CASE("acknowledging nothing gives the spurious vector and leaves no trace in ISR", "[apic]") {
-    Bed bed;
+    ApicBed bed;
     CHECK(bed[0].acknowledge() == 0xff);
     CHECK(bed[0].counters().spurious == 1);
     CHECK(bed.read(static_cast<Register>(0x17)) == 0);
 }
 
 TEST_CASE("vectors below 16 are refused and counted", "[apic]") {
-    Bed bed;
+    ApicBed bed;
     CHECK(!bed[0].raise(15));
     bed.fabric.raise(0, 3);
     CHECK(bed[0].counters().illegal_vectors == 2);
@@ -135,7 +87,7 @@ TEST_CASE("vectors below 16 are refused and counted", "[apic]") {
 }
 
 TEST_CASE("a software-disabled APIC takes no fixed interrupts and masks its LVT", "[apic]") {
-    Bed bed;
+    ApicBed bed;
     LocalApic& a = bed[0];
     bed.write(Register::LvtLint1, 0x400);
     a.raise(0x40);
@@ -150,7 +102,7 @@ TEST_CASE("a software-disabled APIC takes no fixed interrupts and masks its LVT"
 }
 
 TEST_CASE("x2APIC registers fault where the architecture says so", "[apic]") {
-    Bed bed;
+    ApicBed bed;
     LocalApic& a = bed[0];
     u64 value;
     CHECK(bed.read(Register::Version) == 0x0005'0014);
@@ -204,7 +156,7 @@ TEST_CASE("IA32_APIC_BASE follows the state diagram", "[apic]") {
 }
 
 TEST_CASE("the xAPIC page takes aligned 32-bit accesses", "[apic]") {
-    Bed bed{4, false};
+    ApicBed bed{4, false};
     LocalApic& a = bed[3];
     CHECK(a.read_mmio(offset(Register::Id), 4) == 0x0300'0000);
     CHECK(a.read_mmio(offset(Register::Id) + 3, 1) == 3);
@@ -231,13 +183,13 @@ TEST_CASE("the xAPIC page takes aligned 32-bit accesses", "[apic]") {
 }
 
 TEST_CASE("logical IDs in x2APIC mode come from the APIC ID", "[apic]") {
-    Bed bed{18};
+    ApicBed bed{18};
     CHECK(bed.read(Register::LogicalDestination, 17) == 0x0001'0002);
     CHECK(bed.read(Register::Id, 17) == 17);
 }
 
 TEST_CASE("IPIs find their processors", "[apic]") {
-    Bed bed{18};
+    ApicBed bed{18};
     auto const sent = [&](u64 icr, u32 from = 0) {
         bed.processors.log.clear();
         bed.write(Register::CommandLow, icr, from);
@@ -270,7 +222,7 @@ TEST_CASE("IPIs find their processors", "[apic]") {
 }
 
 TEST_CASE("lowest priority picks one, the least busy", "[apic]") {
-    Bed bed{3};
+    ApicBed bed{3};
     bed[0].set_cr8(5);
     bed[1].set_cr8(2);
     bed[2].set_cr8(3);
@@ -279,7 +231,7 @@ TEST_CASE("lowest priority picks one, the least busy", "[apic]") {
 }
 
 TEST_CASE("xAPIC destinations: physical, flat and cluster", "[apic]") {
-    Bed bed{4, false};
+    ApicBed bed{4, false};
     auto const sent = [&](u32 high, u32 low) {
         bed.processors.log.clear();
         bed[0].write_mmio(0x310, 4, high);
@@ -301,174 +253,8 @@ TEST_CASE("xAPIC destinations: physical, flat and cluster", "[apic]") {
     CHECK(sent(0x2200'0000, 0x844) == Log{"irq 1"});
 }
 
-TEST_CASE("one-shot timer fires once, on time", "[apic][timer]") {
-    Bed bed;
-    LocalApic& a = bed[0];
-    bed.write(Register::DivideConfiguration, 0xb); // by 1: 100 MHz against a 1 GHz TSC
-    bed.write(Register::LvtTimer, 0x30);
-    CHECK(a.next_deadline() == kNever);
-    bed.write(Register::InitialCount, 1000);
-    CHECK(a.next_deadline() == 1000 + 10'000);
-    bed.clock.tsc += 5000;
-    CHECK(bed.read(Register::CurrentCount) == 500);
-    a.on_time(bed.clock.tsc);
-    CHECK(!a.has_deliverable());
-    bed.next_deadline();
-    CHECK(bed.read(Register::CurrentCount) == 0);
-    REQUIRE(a.has_deliverable());
-    CHECK(a.acknowledge() == 0x30);
-    CHECK(a.next_deadline() == kNever);
-    bed.write(Register::InitialCount, 1000);
-    bed.write(Register::InitialCount, 0);
-    CHECK(a.next_deadline() == kNever);
-}
-
-TEST_CASE("periodic timer keeps its phase and skips what it missed", "[apic][timer]") {
-    Bed bed;
-    LocalApic& a = bed[0];
-    bed.write(Register::DivideConfiguration, 0x3); // by 16
-    bed.write(Register::LvtTimer, 0x2'0031);
-    bed.write(Register::InitialCount, 1000); // 160 us
-    CHECK(a.next_deadline() == 161'000);
-    bed.next_deadline();
-    CHECK(a.acknowledge() == 0x31);
-    a.eoi();
-    CHECK(a.next_deadline() == 321'000);
-    bed.clock.tsc = 1'000'000;
-    CHECK(bed.read(Register::CurrentCount) <= 1000);
-    a.on_time(bed.clock.tsc);
-    CHECK(a.acknowledge() == 0x31);
-    CHECK(!a.has_deliverable());
-    CHECK(a.next_deadline() == 1'121'000);
-    bed.write(Register::LvtTimer, 0x3'0031); // masked: goes on silently
-    CHECK(a.next_deadline() == kNever);
-    bed.clock.tsc = 2'000'000;
-    bed.write(Register::LvtTimer, 0x2'0031);
-    CHECK(!a.has_deliverable());
-    CHECK(a.next_deadline() == 2'081'000);
-}
-
-TEST_CASE("a period of one tick does not own the machine", "[apic][timer]") {
-    Bed bed;
-    bed.write(Register::DivideConfiguration, 0xb);
-    bed.write(Register::LvtTimer, 0x2'0031);
-    bed.write(Register::InitialCount, 1);
-    CHECK(bed[0].next_deadline() >= bed.clock.tsc + 20'000);
-    CHECK(bed.read(Register::CurrentCount) <= 1);
-    bed.next_deadline();
-    CHECK(bed[0].has_deliverable());
-    CHECK(bed[0].next_deadline() >= bed.clock.tsc + 20'000);
-}
-
-TEST_CASE("TSC-deadline timer", "[apic][timer]") {
-    Bed bed;
-    LocalApic& a = bed[0];
-    a.write_tsc_deadline(5000); // not in that mode yet
-    CHECK(a.read_tsc_deadline() == 0);
-    bed.write(Register::LvtTimer, 0x4'0032);
-    bed.write(Register::InitialCount, 77);
-    CHECK(bed.read(Register::InitialCount) == 0);
-    a.write_tsc_deadline(5000);
-    CHECK(a.read_tsc_deadline() == 5000);
-    CHECK(a.next_deadline() == 5000);
-    bed.next_deadline();
-    CHECK(a.read_tsc_deadline() == 0);
-    CHECK(a.acknowledge() == 0x32);
-    a.eoi();
-    a.write_tsc_deadline(4000); // in the past: at once
-    a.on_time(bed.clock.tsc);
-    CHECK(a.acknowledge() == 0x32);
-    a.eoi();
-    a.write_tsc_deadline(9000);
-    bed.write(Register::LvtTimer, 0x0'0032); // leaving the mode disarms
-    CHECK(a.next_deadline() == kNever);
-    bed.write(Register::LvtTimer, 0x4'0032);
-    a.write_tsc_deadline(9000);
-    bed.write(Register::LvtTimer, 0x5'0032); // masked while it runs out
-    bed.clock.tsc = 10'000;
-    CHECK(a.read_tsc_deadline() == 0);
-    bed.write(Register::LvtTimer, 0x4'0032);
-    CHECK(!a.has_deliverable());
-}
-
-TEST_CASE("a count goes on as it was when the guest writes its TSC, a deadline does not", "[apic][timer]") {
-    Bed bed;
-    LocalApic& a = bed[0];
-    bed.clock.tsc = 5'000'000'000;
-    bed.write(Register::DivideConfiguration, 0xb);
-    bool const periodic = GENERATE(false, true);
-    bed.write(Register::LvtTimer, periodic ? 0x2'0031 : 0x31);
-    bed.write(Register::InitialCount, 10'000); // 100 us
-    bed.clock.tsc += 40'000;
-    auto const write_tsc = [&](u64 tsc) {
-        a.tsc_moves(tsc - bed.clock.tsc);
-        bed.clock.tsc = tsc;
-    };
-    for (u64 const tsc : {u64{0}, u64{1} << 40, ~u64{0} / 2}) {
-        write_tsc(tsc);
-        CHECK(bed.read(Register::CurrentCount) == 6000);
-        CHECK(a.next_deadline() == tsc + 60'000);
-    }
-    write_tsc(0);
-    bed.clock.tsc = 60'001; // just due, and not fired yet
-    write_tsc(0);
-    a.on_time(0);
-    REQUIRE(a.has_deliverable());
-    CHECK(a.acknowledge() == 0x31);
-    a.eoi();
-    CHECK(a.next_deadline() == (periodic ? 99'999 : kNever));
-    bed.write(Register::LvtTimer, 0x4'0031);
-    a.write_tsc_deadline(1'000'000);
-    write_tsc(999'000);
-    CHECK(a.next_deadline() == 1'000'000);
-    a.write_tsc_deadline(0);
-    write_tsc(0);
-    CHECK(a.next_deadline() == kNever);
-}
-
-TEST_CASE("all dividers", "[apic][timer]") {
-    Bed bed;
-    bed.write(Register::LvtTimer, 0x30);
-    u32 const encodings[] = {0xb, 0, 1, 2, 3, 8, 9, 0xa};
-    for (unsigned i = 0; i < 8; ++i) {
-        bed.write(Register::DivideConfiguration, encodings[i]);
-        bed.write(Register::InitialCount, 100);
-        CHECK(bed[0].next_deadline() - bed.clock.tsc == 1000ull << i);
-    }
-    bed.write(Register::InitialCount, 0xffff'ffff);
-    CHECK(bed[0].next_deadline() - bed.clock.tsc == (0xffff'ffffull << 7) * 10);
-    CHECK(bed.read(Register::CurrentCount) == 0xffff'ffff);
-}
-
-TEST_CASE("a timer slower than its TSC's reciprocal still counts right", "[apic][timer]") {
-    FakeClock clock;
-    clock.hz = 2'903'999'967;
-    ApicTimer t{clock.hz, 200'000'000};
-    t.set_masked(false, 0);
-    t.set_divide(0xb, 0);
-    t.set_initial(200'000'000, 0); // one second
-    CHECK(t.next_deadline() == Approx(clock.hz).epsilon(1e-6));
-    CHECK(t.current(t.next_deadline()) <= 200);
-    CHECK(t.current(clock.hz / 2) == Approx(100'000'000).epsilon(1e-6));
-}
-
-TEST_CASE("an illegal timer vector is an APIC error, delivered once through LVT error", "[apic]") {
-    Bed bed;
-    bed.write(Register::LvtError, 0xfe);
-    bed.write(Register::LvtTimer, 0x5);
-    bed.write(Register::InitialCount, 100);
-    bed.next_deadline();
-    CHECK(bed[0].acknowledge() == 0xfe);
-    bed.write(Register::ErrorStatus, 0);
-    CHECK(bed.read(Register::ErrorStatus) == 0x40);
-    bed.write(Register::LvtError, 0x3); // illegal itself: no recursion
-    bed.write(Register::InitialCount, 100);
-    bed.next_deadline();
-    CHECK(!bed[0].has_deliverable());
-}
-
 TEST_CASE("LINT1 as NMI", "[apic]") {
-    Bed bed{2};
+    ApicBed bed{2};
     bed[1].pulse_lint(1);
     CHECK(bed.processors.log.empty());
     bed.write(Register::LvtLint1, 0x400, 1);
@@ -484,7 +270,7 @@ TEST_CASE("EOI of a level-triggered vector is told to the I/O APICs, of an edge 
         std::vector<u8> heard;
         void end_of_interrupt(u8 vector) override { heard.push_back(vector); }
     } listener;
-    Bed bed;
+    ApicBed bed;
     bed.fabric.set_eoi_listener(&listener);
     bed.fabric.deliver({.vector = 0x50, .level = true, .destination = 0});
     CHECK(bed.read(static_cast<Register>(0x1a)) == 1u << 0x10);
@@ -498,7 +284,7 @@ TEST_CASE("EOI of a level-triggered vector is told to the I/O APICs, of an edge 
 }
 
 TEST_CASE("INIT forgets everything but who it is", "[apic]") {
-    Bed bed{2};
+    ApicBed bed{2};
     LocalApic& a = bed[1];
     a.raise(0x44);
     a.acknowledge();
@@ -519,7 +305,7 @@ TEST_CASE("INIT forgets everything but who it is", "[apic]") {
 }
 
 TEST_CASE("requests from other processors are never lost", "[apic]") {
-    Bed bed;
+    ApicBed bed;
     LocalApic& a = bed[0];
     constexpr int kRounds = 20000;
     std::array<std::atomic<int>, 2> taken{};
