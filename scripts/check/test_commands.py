@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands' own tests: no emulator, no build. Run by scripts/test unit (check.commands)."""
+import errno
 import socket
 import subprocess
 import sys
@@ -67,6 +68,69 @@ class Demo(unittest.TestCase):
     def test_a_guest_that_stays_is_no_success(self):
         missing = [what for what, seen in self.findings("flat").items() if not seen]
         self.assertEqual(len([what for what in missing if what.startswith(("growth", "a fall", "memory"))]), 3)
+
+
+class ChoiceOfBed(unittest.TestCase):
+    VMX = beds.Kvm("VMX", nested={"kvm_intel": "Y"})
+    SVM = beds.Kvm("SVM", nested={"kvm_amd": "1"})
+    NO_DEVICE = beds.Kvm("VMX", opening=FileNotFoundError(errno.ENOENT, "No such file or directory"))
+    NO_PERMISSION = beds.Kvm("SVM", opening=PermissionError(errno.EACCES, "Permission denied"), nested={"kvm_amd": "1"})
+
+    def qemu_because(self, kvm, reason):
+        """Without KVM, auto is software QEMU and says why; who asked for KVM is told the same."""
+        bed, why = beds.choose_bed("auto", kvm)
+        self.assertEqual(bed, "qemu")
+        self.assertRegex(why, r"^software QEMU \(SVM\); no nested KVM: .*" + reason)
+        with self.assertRaisesRegex(Failure, f"no nested KVM here: .*{reason}.*--bed qemu"):
+            beds.choose_bed("kvm", kvm)
+
+    def test_kvm_that_carries_a_hypervisor_is_taken_and_its_vendor_told(self):
+        for wanted in ("auto", "kvm"):
+            self.assertEqual(beds.choose_bed(wanted, self.VMX), ("kvm", "nested KVM (VMX)"))
+            self.assertEqual(beds.choose_bed(wanted, self.SVM), ("kvm", "nested KVM (SVM)"))
+
+    def test_without_a_device(self):
+        self.qemu_because(self.NO_DEVICE, "there is no /dev/kvm: modprobe kvm_intel")
+        self.qemu_because(beds.Kvm("SVM", self.NO_DEVICE.opening), "there is no /dev/kvm: modprobe kvm_amd")
+
+    def test_without_permission_it_says_what_to_do(self):
+        self.qemu_because(self.NO_PERMISSION, r"no permission to use /dev/kvm: sudo usermod -aG kvm \$USER")
+
+    def test_with_a_device_that_cannot_carry_a_hypervisor(self):
+        for kvm, reason in ((beds.Kvm(opening=self.NO_DEVICE.opening), "the processor offers neither VMX nor SVM"),
+                            (beds.Kvm("VMX", opening=OSError(errno.ENODEV, "No such device")), "/dev/kvm: No such device"),
+                            (beds.Kvm("VMX", using=OSError(errno.EBUSY, "busy")), "/dev/kvm does not work: busy"),
+                            (beds.Kvm("VMX", nested={"kvm_intel": "N"}), "modprobe kvm_intel nested=1"),
+                            (beds.Kvm("SVM", nested={"kvm_amd": "0"}), "modprobe kvm_amd nested=1"),
+                            (beds.Kvm("SVM"), "neither kvm_intel nor kvm_amd is loaded")):
+            with self.subTest(reason):
+                self.qemu_because(kvm, reason)
+
+    def test_a_named_emulator_is_taken_with_kvm_and_without(self):
+        for kvm in (self.VMX, self.NO_DEVICE):
+            self.assertEqual(beds.choose_bed("qemu", kvm)[0], "qemu")
+            self.assertEqual(beds.choose_bed("bochs", kvm)[0], "bochs")
+        with self.assertRaisesRegex(Failure, "allowed are qemu, bochs, kvm"):
+            beds.choose_bed("xen", self.VMX)
+
+    def look(self, folder, flags, device, **modules):
+        """What is found on a machine made of files."""
+        (folder / "cpuinfo").write_text(f"processor\t: 0\nvmx flags\t: vnmi\nflags\t\t: fpu {flags} lm\n")
+        for name, switch in modules.items():
+            (folder / name / "parameters").mkdir(parents=True)
+            (folder / name / "parameters/nested").write_text(switch + "\n")
+        return beds.look_at_kvm(device, folder, folder / "cpuinfo")
+
+    def test_looking_finds_processor_device_and_modules(self):
+        with tempfile.TemporaryDirectory() as text:
+            folder = Path(text)
+            kvm = self.look(folder, "vmx", folder / "kvm", kvm_intel="Y")
+            self.assertEqual((kvm.extension, kvm.opening.errno, kvm.using, kvm.nested), ("VMX", errno.ENOENT, None, {"kvm_intel": "Y"}))
+            (folder / "kvm").write_bytes(b"")  # can be opened, and is no KVM
+            kvm = self.look(folder, "svm", folder / "kvm", kvm_amd="0")
+            self.assertEqual((kvm.extension, kvm.opening, kvm.using.errno), ("SVM", None, errno.ENOTTY))
+            self.assertEqual(kvm.nested, {"kvm_intel": "Y", "kvm_amd": "0"})
+            self.assertIsNone(self.look(folder, "svm_lock", folder / "kvm").extension)
 
 
 class ConsoleLines(unittest.TestCase):

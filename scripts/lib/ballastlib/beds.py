@@ -6,6 +6,7 @@ listen on, so no byte of it is lost and it works both ways. Facts about the beds
 """
 import fcntl
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,38 +42,72 @@ class Hardware:
     extra: tuple = ()                # more arguments for QEMU
 
 
-def kvm_trouble():
-    """Why /dev/kvm cannot carry a hypervisor, or None when it can."""
-    try:
-        device = os.open("/dev/kvm", os.O_RDWR)
-    except OSError as error:
-        return f"/dev/kvm: {error.strerror}"
-    try:
-        fcntl.ioctl(device, 0xAE00)  # KVM_GET_API_VERSION
-        os.close(fcntl.ioctl(device, 0xAE01, 0))  # KVM_CREATE_VM
-    except OSError as error:
-        return f"/dev/kvm does not work: {error.strerror}"
-    finally:
-        os.close(device)
-    for vendor in ("intel", "amd"):
-        switch = Path(f"/sys/module/kvm_{vendor}/parameters/nested")
-        if switch.exists():
-            if switch.read_text().strip() in ("1", "Y"):
-                return None
-            return f"nested virtualisation is off: modprobe -r kvm_{vendor}; modprobe kvm_{vendor} nested=1"
-    return "neither kvm_intel nor kvm_amd is loaded"
+@dataclass(frozen=True)
+class Kvm:
+    """What this machine says about KVM, see look_at_kvm().
+
+    extension  of its processor for virtual machines: "VMX", "SVM" or None
+    opening    the OSError of opening the device, or None
+    using      the OSError of making a virtual machine with it, or None
+    nested     {"kvm_intel": "Y"}: the switch for nested virtualisation of each module that is loaded
+    """
+    extension: str | None = None
+    opening: OSError | None = None
+    using: OSError | None = None
+    nested: dict = field(default_factory=dict)
 
 
-def choose_bed(wanted):
-    """The bed for "auto" is kvm where it can carry a hypervisor, else qemu; a named one is checked. Returns (bed, why)."""
-    if wanted == "kvm":
-        trouble = kvm_trouble()
-        if trouble:
-            raise Failure(f"no nested KVM here: {trouble}; use --bed qemu or --bed bochs")
-        return "kvm", "nested KVM"
-    if wanted == "auto":
-        trouble = kvm_trouble()
-        return ("qemu", f"software QEMU (SVM); no nested KVM: {trouble}") if trouble else ("kvm", "nested KVM")
+def look_at_kvm(device=Path("/dev/kvm"), modules=Path("/sys/module"), processors=Path("/proc/cpuinfo")):
+    """Asks the kernel; the only part of the choice that depends on the machine."""
+    found = re.search(r"^flags\s*:.*\b(vmx|svm)\b", processors.read_text(), re.MULTILINE)
+    switches = {name: modules / name / "parameters/nested" for name in ("kvm_intel", "kvm_amd")}
+    opening = using = None
+    try:
+        opened = os.open(device, os.O_RDWR)
+    except OSError as error:
+        opening = error
+    else:
+        try:
+            fcntl.ioctl(opened, 0xAE00)  # KVM_GET_API_VERSION
+            os.close(fcntl.ioctl(opened, 0xAE01, 0))  # KVM_CREATE_VM
+        except OSError as error:
+            using = error
+        finally:
+            os.close(opened)
+    return Kvm(found and found.group(1).upper(), opening, using,
+               {name: switch.read_text().strip() for name, switch in switches.items() if switch.exists()})
+
+
+def kvm_trouble(kvm):
+    """Why KVM as it was found cannot carry a hypervisor and what helps, or None when it can."""
+    if kvm.extension is None:
+        return "the processor offers neither VMX nor SVM"
+    if isinstance(kvm.opening, FileNotFoundError):
+        return f"there is no /dev/kvm: modprobe kvm_{'intel' if kvm.extension == 'VMX' else 'amd'}"
+    if isinstance(kvm.opening, PermissionError):
+        return "no permission to use /dev/kvm: sudo usermod -aG kvm $USER, then log in again"
+    if kvm.opening:
+        return f"/dev/kvm: {kvm.opening.strerror}"
+    if kvm.using:
+        return f"/dev/kvm does not work: {kvm.using.strerror}"
+    for module, switch in kvm.nested.items():
+        if switch not in ("1", "Y"):
+            return f"nested virtualisation is off: modprobe -r {module}; modprobe {module} nested=1"
+    return None if kvm.nested else "neither kvm_intel nor kvm_amd is loaded"
+
+
+def choose_bed(wanted, kvm=None):
+    """The bed for "auto" is kvm where it can carry a hypervisor, else qemu; a named one is checked. Returns (bed, why).
+    kvm: what to judge by instead of this machine.
+    """
+    if wanted in ("kvm", "auto"):
+        kvm = kvm or look_at_kvm()
+        trouble = kvm_trouble(kvm)
+        if trouble is None:
+            return "kvm", f"nested KVM ({kvm.extension})"
+        if wanted == "kvm":
+            raise Failure(f"no nested KVM here: {trouble}; or use --bed qemu or --bed bochs")
+        return "qemu", f"software QEMU (SVM); no nested KVM: {trouble}"
     if wanted not in BEDS:
         raise Failure(f'unknown bed "{wanted}"; allowed are {", ".join(BEDS)}')
     return wanted, {"qemu": "software QEMU (SVM)", "bochs": f"Bochs {bochs_version()} (VMX)"}[wanted]
