@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -200,6 +201,9 @@ class Debugger(unittest.TestCase):
             emulator = socket.socket(socket.AF_UNIX)
             emulator.connect(line.open("qemu", Path(folder)))
             emulator.sendall(b"nobody hears this")
+            deadline = time.monotonic() + 10
+            while line.dropped < 17 and time.monotonic() < deadline:
+                time.sleep(0.01)
             for word in (b"one", b"two"):
                 with socket.create_connection(("127.0.0.1", line.port), 10) as client:
                     client.sendall(word)

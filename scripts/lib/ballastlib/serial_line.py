@@ -13,11 +13,11 @@ from .say import Failure
 
 class SerialLine:
     """com: number of the port, 2 to 4. port: where clients connect on 127.0.0.1; 0 picks a free one, `port` then tells which.
-    record: a list that gets (">" to the guest or "<" from it, bytes), or None.
+    record: a list that gets (">" to the guest or "<" from it, bytes), or None. dropped: bytes of the guest that nobody heard.
     """
 
     def __init__(self, com, port=0, record=None):
-        self.com, self.record = com, record
+        self.com, self.record, self.dropped = com, record, 0
         try:
             self._clients = socket.create_server(("127.0.0.1", port), backlog=4)
         except OSError as error:
@@ -62,6 +62,7 @@ class SerialLine:
                 with self._lock:
                     client = self._client
                 if client is None:
+                    self.dropped += len(data)
                     continue
                 self._note("<", data)
                 try:
