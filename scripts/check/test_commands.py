@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands' own tests: no emulator, no build. Run by scripts/test unit (check.commands)."""
 import errno
+import shutil
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import tempfile
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
@@ -250,6 +252,42 @@ class Debugger(unittest.TestCase):
 
     def test_packets_undo_escapes_and_repetitions(self):
         self.assertEqual(gdb.Packets._expand(b"0* 1}\x03x"), b"00001#x")
+
+
+class OneBuild(unittest.TestCase):
+    """Everything that a case boots, and what gdb reads, comes from the build that the case names."""
+    CASE = cases.Case("x", cases.config(cases.partition("a", "guest:debug/kernel64"), cases.partition("b", "guest:steady")), [])
+
+    def test_the_second_case_is_the_first_for_clang(self):
+        first, second = cases.with_both_compilers(self.CASE)
+        self.assertIs(first, self.CASE)
+        self.assertEqual((first.name, first.preset, second.name, second.preset), ("x", "gcc", "x.clang", "clang"))
+        self.assertEqual((second.config, second.steps), (first.config, first.steps))
+
+    def test_files_are_of_one_build(self):
+        with tempfile.TemporaryDirectory() as text:
+            folder = Path(text)
+            for module in (cases, image):
+                self.enterContext(mock.patch.object(module, "preset_dir", folder.joinpath))
+            for preset in ("gcc", "clang"):
+                for name in ("boot/efi/BOOTX64.EFI", "hv/init/hv.elf", "tests/guests/debug/kernel64", "tests/guests/steady"):
+                    (folder / preset / name).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / preset / name).write_text(f"{preset} {name}")
+            for case in cases.with_both_compilers(self.CASE):
+                files = [source for source in cases._files(case, folder).values() if isinstance(source, Path)]
+                self.assertEqual([source.read_text().split()[0] for source in files], [case.preset] * 4)
+
+    def test_gdb_reads_what_boots(self):
+        with tempfile.TemporaryDirectory() as text:
+            guest = Path(text) / "tests/guests/x"
+            guest.parent.mkdir(parents=True)
+            shutil.copy(shutil.which("true"), guest)
+            running = mock.Mock(built=Path(text), log_path=None, debugger=mock.Mock(port=1))
+            files = []
+            _, step, _ = cases.debug(lambda machine, debugger: files.append((debugger.file, debugger("info files"))), "x")
+            self.assertIsNone(step(running))
+            self.assertEqual(files[0][0], guest)
+            self.assertIn(str(guest), files[0][1])
 
 
 class Registry(unittest.TestCase):

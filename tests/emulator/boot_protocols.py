@@ -3,7 +3,6 @@
 import re
 
 from ballastlib.cases import Case, call, config, expect, partition
-from ballastlib.paths import preset_dir
 
 _MODULES = ("halt", "holes")
 
@@ -11,7 +10,7 @@ _MODULES = ("halt", "holes")
 def _modules_are_the_files(machine):
     found = [re.search(r"^\[m\] modules: (\d+) bytes, sum (\d+) '(.*)'$", line.text) for line in machine.lines]
     told = [(int(match.group(1)), int(match.group(2)), match.group(3)) for match in found if match]
-    files = [(preset_dir("gcc") / "tests/guests" / name).read_bytes() for name in _MODULES]
+    files = [(machine.built / "tests/guests" / name).read_bytes() for name in _MODULES]
     wanted = [(len(data), sum(data), f"/images/{number}-{name}") for number, (name, data) in enumerate(zip(_MODULES, files), 1)]
     return None if told == wanted else f"modules {told} instead of {wanted}"
 

@@ -17,7 +17,7 @@ def _dies(scenario, function):
         gdb.connect()
         if "process 1" not in gdb("info inferiors"):
             gdb("attach 1")
-        scenarios = Scenarios(gdb, Elf(_GUEST)).to_main()
+        scenarios = Scenarios(gdb, Elf(gdb.file)).to_main()
         scenarios.begin(scenario)
         stop = gdb.resume()
         check(stop.signal in ("SIGABRT", "SIGTRAP", "SIGSEGV"), f"{scenario}: {stop}")
@@ -32,7 +32,7 @@ def _let_go(machine, gdb):
     gdb.connect()
     if "process 1" not in gdb("info inferiors"):
         gdb("attach 1")
-    scenarios = Scenarios(gdb, Elf(_GUEST)).to_main()
+    scenarios = Scenarios(gdb, Elf(gdb.file)).to_main()
     scenarios.begin("kTripleFault")
     gdb("delete")
     gdb("detach")
@@ -57,7 +57,7 @@ def _stands_still(machine, gdb):
     gdb.connect()
     if "process 1" not in gdb("info inferiors"):
         gdb("attach 1")
-    scenarios = Scenarios(gdb, Elf(_GUEST)).to_main()
+    scenarios = Scenarios(gdb, Elf(gdb.file)).to_main()
     scenarios.run("kClock")
     before = gdb.value("clock_us")
     start = _counted(machine)[-1]

@@ -50,7 +50,7 @@ def _quiet(gdb):
 
 
 def _in_32_bit_code(machine, gdb):
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     contains("on connecting", gdb.connect(), "inner32")
     _in_function(gdb, elf, "inner32")
     same("CR0.PE, CR0.PG", gdb.value("$cr0 & 0x80000001ul"), 1)
@@ -74,7 +74,7 @@ def _in_32_bit_code(machine, gdb):
 
 
 def _in_real_mode(machine, gdb):
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     contains("info inferiors", gdb("info inferiors"), "process 1")
     _reads_again(gdb, 16, _NARROW, ("rax", "r15", "rip"))
@@ -102,7 +102,7 @@ def _in_real_mode(machine, gdb):
 
 def _knows_at_once(machine, gdb):
     """The gdb before was killed while the guest ran. This one has no file, and the description that was chosen for it from the start."""
-    elf = Elf(_GUEST)
+    elf = Elf(machine.built / "tests/guests" / _GUEST)
     gdb.connect()
     _in_function(gdb, elf, "inner16")
     contains("16-bit code", gdb(f"x/2i {elf['inner16'] + 5:#x}"), "cmpb   $0x3,", "jb ")
@@ -116,7 +116,7 @@ def _knows_at_once(machine, gdb):
 
 def _left_in_real_mode(machine, gdb):
     """The gdb before was killed while the guest stood."""
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     _in_function(gdb, elf, "inner16")
     _reads_again(gdb, 16, _NARROW, ("rax", "r15", "rip"))
@@ -138,7 +138,7 @@ def _left_in_real_mode(machine, gdb):
 
 
 def _in_long_mode(machine, gdb):
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     _in_function(gdb, elf, "inner64")
     same("r15", gdb.value("$r15"), 0x1122334455667788)

@@ -110,7 +110,7 @@ def _reset(gdb, elf, scenarios):
 
 
 def _words(machine, gdb):
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     contains("monitor info", gdb("monitor info"), "32-bit code, CPL 0")
     scenarios = Scenarios(gdb, elf).to_main()
@@ -145,7 +145,7 @@ def _goes_to(gdb, bits, name, address):
 
 def _up_from_32(machine, gdb):
     """Attached to 32-bit code without paging; from there to 64-bit code, with the description for each."""
-    elf = Elf(_TORTURE)
+    elf = Elf(gdb.file)
     gdb.connect()
     contains("monitor arch", gdb("monitor arch auto"), "unset tdesc filename")
     same("CR0.PG", gdb.value("(unsigned long)$cr0") >> 31, 0)

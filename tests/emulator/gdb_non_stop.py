@@ -62,7 +62,7 @@ def _sent(log, packet):
 
 
 def _one_by_one(machine, gdb):
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     log = machine.log_path.with_suffix(".remote")
     gdb(f"set remotelogfile {log}")
     gdb("set non-stop on")

@@ -21,7 +21,7 @@ def _packets(machine, since, what=rb"\$(vCont|T0|T)"):
 
 
 def _breakpoints(machine, gdb):
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     # Set while nothing at that address is mapped or, for the late function, even in memory; more than there are registers.
     # The debug registers go to four that are never mapped.
@@ -94,7 +94,7 @@ def _breakpoints(machine, gdb):
 
 
 def _conditions(machine, gdb):
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     scenarios = Scenarios(gdb, elf).to_main()
     record = machine.debugger.record
@@ -125,7 +125,7 @@ def _conditions(machine, gdb):
 
 
 def _watchpoints(machine, gdb):
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     scenarios = Scenarios(gdb, elf).to_main()
     with scenarios.point("watch counter"):
@@ -171,7 +171,7 @@ def _watchpoints(machine, gdb):
 
 
 def _memory(machine, gdb):
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     scenarios = Scenarios(gdb, elf).to_main()
     # Text is read-only for the guest.
@@ -229,7 +229,7 @@ def _case(name, *functions):
 def _restart(machine):
     """To its first instruction again, for the next gdb."""
     from ballastlib.gdb import Gdb
-    with Gdb(machine.debugger.port, Elf(_GUEST).path) as gdb:
+    with Gdb(machine.debugger.port, machine.built / "tests/guests" / _GUEST) as gdb:
         gdb.connect()
         gdb("monitor reset")
 
@@ -239,6 +239,6 @@ CASES = [
     _case("data", _watchpoints, _memory),
     Case("power-off", config(partition("a", f"guest:{_GUEST}", startup_mib=32, debug_wait=True), debugger="com3"),
          [expect(r"^ballast: partition a: started", 60),
-          debug(lambda machine, gdb: (gdb.connect(), Scenarios(gdb, Elf(_GUEST)).to_main(), None)[2], _GUEST), debug(_ends, _GUEST)],
+          debug(lambda machine, gdb: (gdb.connect(), Scenarios(gdb, Elf(gdb.file)).to_main(), None)[2], _GUEST), debug(_ends, _GUEST)],
          debugger=True, forbid=(r"FAIL",), timeout_s=200),
 ]

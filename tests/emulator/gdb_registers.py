@@ -158,7 +158,7 @@ def _check_all(gdb, bits, plan):
 
 
 def _all(machine, gdb):
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     scenarios = Scenarios(gdb, elf)
     gdb("break scenario_done")
@@ -190,7 +190,7 @@ def _all(machine, gdb):
 
 def _narrow(machine, gdb):
     """In 32-bit code; afterwards all is put back, and the guest waits on as before."""
-    elf = Elf(_MODES)
+    elf = Elf(gdb.file)
     gdb.connect()
     gdb("monitor arch 32")
     gdb("unset tdesc filename")
@@ -210,7 +210,7 @@ def _narrow(machine, gdb):
 
 def _shown(machine, gdb):
     gdb.connect()
-    Scenarios(gdb, elf := Elf(_GUEST)).to_main()
+    Scenarios(gdb, elf := Elf(gdb.file)).to_main()
     contains("cr0", gdb("print $cr0"), "PG", "WP", "PE")
     contains("efer", gdb("print $efer"), "LMA", "LME", "SCE")
     same("cr3", gdb.value("$cr3"), elf["pml4"])
@@ -240,12 +240,12 @@ def _refused(machine, gdb):
             gdb("maintenance flush register-cache")
             same(f"{name} after {value:#x}", gdb.value(f"${name}"), before)
     gdb("break scenario_done")
-    Scenarios(gdb, Elf(_GUEST)).run("kHotLoop")
+    Scenarios(gdb, Elf(gdb.file)).run("kHotLoop")
 
 
 def _flags_behind_sti(machine, gdb):
     """Flags are written where STI still holds interrupts back: a processor does that only with IF set."""
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     scenarios = Scenarios(gdb, elf)
     gdb("break scenario_done")

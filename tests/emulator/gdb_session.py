@@ -44,7 +44,7 @@ def _rubbish(machine):
 
 
 def _first_contact(machine, gdb):
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     contains("info inferiors", gdb("info inferiors"), "process 1")
     contains("info threads", gdb("info threads"), "Thread 1.1", "cpu0")
@@ -60,7 +60,7 @@ def _first_contact(machine, gdb):
 
 def _comes_back(machine, gdb):
     """Two partitions are on, so nothing is attached at first."""
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     listed = gdb("info os processes")
     contains("info os processes", listed, "a", "good")
@@ -98,7 +98,7 @@ def _left_running(machine, gdb):
     if "process 1" not in gdb("info inferiors"):
         gdb("attach 1")
     contains("backtrace", gdb("backtrace"), "command_loop")
-    scenarios = Scenarios(gdb, Elf(_GUEST))
+    scenarios = Scenarios(gdb, Elf(gdb.file))
     gdb("break scenario_done")
     scenarios.run("kRecursion")
     gdb("delete")
@@ -127,7 +127,7 @@ def _cut_in_packet(machine):
 
 
 def _dies_and_runs(machine, gdb):
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     if "process 1" not in gdb("info inferiors"):
         gdb("attach 1")
@@ -149,7 +149,7 @@ def _dies_and_runs(machine, gdb):
 
 def _two(machine, gdb):
     """Both attached; continue moves one only."""
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     if "process 1" not in gdb("info inferiors"):
         gdb("attach 1")
@@ -216,7 +216,7 @@ def _usual_pace(machine, what, look=lambda: None, lines=8):
 
 def _two_processors(machine, gdb):
     """With schedule-multiple all inferiors go and stop as one; without it, the current one. Who is not attached does not notice."""
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     contains("info inferiors", gdb("info inferiors"), "process 1")
     gdb("add-inferior")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One instruction is one instruction: over everything that is special about stepping an x86, in all modes; and the commands made of
 steps. The guests check that they see nothing of it."""
-from ballastlib.cases import Case, ask, config, debug, expect, partition
+from ballastlib.cases import Case, ask, config, debug, expect, partition, with_both_compilers
 from ballastlib.debuggee import Elf, Scenarios, check, contains, same, step_table
 
 _TORTURE, _GUEST, _SMALL = "debug/torture", "debug/kernel64", "debug/kernel32"
@@ -24,7 +24,7 @@ def _walk(gdb, elf, first, end):
 
 
 def _torture(machine, gdb):
-    elf = Elf(_TORTURE)
+    elf = Elf(gdb.file)
     gdb.connect()
     gdb("tbreak torture_begin")
     same("torture_begin", gdb.resume().pc, elf["torture_begin"])
@@ -52,7 +52,7 @@ def _torture(machine, gdb):
 
 
 def _commands(machine, gdb):
-    elf = Elf(_GUEST)
+    elf = Elf(gdb.file)
     gdb.connect()
     # From the first instruction: 32-bit code, then the far jump into long mode.
     gdb("monitor arch 32")
@@ -162,7 +162,7 @@ def _pending(gdb, elf, scenarios):
 
 
 def _elf32(machine, gdb):
-    elf = Elf(_SMALL)
+    elf = Elf(gdb.file)
     gdb.connect()
     check(not any("packet reply is too long" in error for error in gdb.errors), gdb.transcript)
     gdb("monitor arch 32")
@@ -196,6 +196,6 @@ CASES = [
     Case("torture-alone", config(partition("a", f"guest:{_TORTURE}", startup_mib=64)), [expect(r"^\[a\] torture: OK", 60),
          expect(r"^\[a\] torture: real OK", 30)], forbid=(r"FAIL",), timeout_s=120),
     _alone("torture", _TORTURE, _torture, [expect(r"all partitions ended", 30)]),
-    _alone("commands", _GUEST, _commands, None),
+    *with_both_compilers(_alone("commands", _GUEST, _commands, None)),
     _alone("elf32", _SMALL, _elf32, None),
 ]

@@ -5,7 +5,7 @@ import time
 
 from ballastlib import console
 from ballastlib.beds import BOCHS_EPOCH_SECONDS
-from ballastlib.cases import Case, ask, call, config, expect, stock
+from ballastlib.cases import Case, ask, call, config, expect, stock, with_both_compilers
 
 _UP = r"^\[web\] ballast-guest: up"
 _RUNNING = r"\| web +\| running"
@@ -117,10 +117,11 @@ CASES = [
                                           maximum_mib=1024), idle_seconds=5),
          [expect(_UP, 150), expect(r"^\[web\] memload: done, every page as written", 300), call(_back_before_more), ask("check", _CHECKED, 60)],
          forbid=(r"memload: CORRUPT",), timeout_s=400, memory_mib=2048),
-    Case("breathes", config(stock(words="ballast.job=load ballast.phases=0:5,620:15,32:40 ballast.fast-reports", minimum_mib=256,
+    *with_both_compilers(Case(
+         "breathes", config(stock(words="ballast.job=load ballast.phases=0:5,620:15,32:40 ballast.fast-reports", minimum_mib=256,
                                   maximum_mib=1024), idle_seconds=10),
          [expect(_UP, 150), expect(r"^\[web\] memload: phase 2/3: reached", 240), ask("list", _RUNNING), ask("check", _CHECKED, 60),
           call(_above_startup), expect(r"^\[web\] memload: done, every page as written", 240), ask("list", _RUNNING),
           ask("check", _CHECKED, 60), call(_within_limits)],
-         forbid=(r"memload: CORRUPT",), timeout_s=600, memory_mib=2048),
+         forbid=(r"memload: CORRUPT",), timeout_s=600, memory_mib=2048)),
 ]

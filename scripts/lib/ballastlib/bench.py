@@ -73,13 +73,13 @@ def _instructions(found, hardware):
     return {name: ticks / divisor for name, ticks in found.items()}
 
 
-def ours(bed, folder, timeout_s):
+def ours(bed, preset, folder, timeout_s):
     """Ballast's figures: bench_guest as the only partition."""
     dts = folder / "bench.dts"
-    guest = preset_dir("gcc") / "guest-tools/measure/bench_guest"
+    guest = preset_dir(preset) / "guest-tools/measure/bench_guest"
     dts.write_text(cases.config(cases.partition("bench", str(guest), startup_mib=64, small_pages=True)))
     disk = folder / "ours.img"
-    image.build_disk(dts, disk)
+    image.build_disk(dts, disk, preset)
     hardware = beds.Hardware(bed=bed, memory_mib=1024)
     with Machine(hardware, disk, timeout_s=timeout_s, log=RUNS / f"bench-ours-{bed}.log") as machine:
         found = _instructions(_collect(machine, r"bench end|partitions ended|^ballast: .*(error|panic)"), hardware)
@@ -97,12 +97,12 @@ def _boot_instructions(machine, hardware):
     return seconds * (1e9 / (1 << hardware.icount_shift) if hardware.bed == "qemu" else beds.BOCHS_INSTRUCTIONS_PER_SECOND)
 
 
-def boot_ours(bed, folder, timeout_s):
+def boot_ours(bed, preset, folder, timeout_s):
     """The stock guest to user space as a partition."""
     dts = folder / "boot.dts"
     dts.write_text(cases.config(cases.stock(words="ballast.job=poweroff ballast.no-drivers")))
     disk = folder / "boot.img"
-    image.build_disk(dts, disk)
+    image.build_disk(dts, disk, preset)
     hardware = beds.Hardware(bed=bed, memory_mib=1024)
     with Machine(hardware, disk, timeout_s=timeout_s, log=RUNS / f"bench-boot-ours-{bed}.log") as machine:
         return {"boot-to-init": _boot_instructions(machine, hardware)}
@@ -133,15 +133,15 @@ def _means(counters, *figures):
             if counters.get(events) and ticks in counters}
 
 
-def debug_ours(bed, folder, timeout_s):
+def debug_ours(bed, preset, folder, timeout_s):
     """What a debugger costs: gdb steps through a loop, and has a breakpoint in it whose condition never holds."""
     dts = folder / "debug.dts"
     dts.write_text(cases.config(cases.partition("bench", "guest:debug/kernel64", startup_mib=32, debug_wait=True), debugger="com3"))
     disk = folder / "debug.img"
-    image.build_disk(dts, disk)
+    image.build_disk(dts, disk, preset)
     hardware = beds.Hardware(bed=bed, memory_mib=512)
     line = SerialLine(3)
-    elf = debuggee.Elf("debug/kernel64")
+    elf = debuggee.Elf(preset_dir(preset) / "tests/guests/debug/kernel64")
     with Machine(hardware, disk, timeout_s=timeout_s, log=RUNS / f"bench-debug-ours-{bed}.log", debugger=line) as machine:
         machine.expect(r"^ballast: partition bench: started", stop=r"^ballast: .*(loader: error|panic)")
         with Gdb(line.port, elf.path) as gdb:
@@ -157,7 +157,7 @@ def debug_ours(bed, folder, timeout_s):
                                 ("false-condition", "debug condition ticks", "debug false conditions", 1)), hardware)
 
 
-def memory_ours(bed, folder, timeout_s):
+def memory_ours(bed, preset, folder, timeout_s):
     """What it costs the host to balloon 2 MiB and to give them back, and what a partition takes beside its guest's memory: a stock
     guest idles, so that memory is taken from it, and then needs it again."""
     dts = folder / "memory.dts"
@@ -165,7 +165,7 @@ def memory_ours(bed, folder, timeout_s):
     guest = cases.stock(startup_mib=_MOVES_MIB, minimum_mib=192, maximum_mib=_MOVES_MIB * 2, words=words)
     dts.write_text(cases.config(guest, reserve_mib=64, idle_seconds=10))
     disk = folder / "memory.img"
-    image.build_disk(dts, disk)
+    image.build_disk(dts, disk, preset)
     hardware = beds.Hardware(bed=bed, memory_mib=2048)
     with Machine(hardware, disk, timeout_s=timeout_s, log=RUNS / f"bench-memory-ours-{bed}.log") as machine:
         machine.expect(r"memload: phase 3/3: 32 MiB", stop=r"partitions ended|^ballast: .*(error|panic)")
@@ -178,9 +178,9 @@ def memory_ours(bed, folder, timeout_s):
     return found
 
 
-def text_kib():
+def text_kib(preset):
     """KiB of machine code in hv.elf that are not the decoder library's."""
-    built = preset_dir("gcc") / "hv/init"
+    built = preset_dir(preset) / "hv/init"
     sections = run(["size", "-A", built / "hv.elf"]).splitlines()
     text = sum(int(words[1]) for words in map(str.split, sections) if words and words[0].startswith(".text"))
     # A line of the map: " .text.name  0xADDRESS  0xSIZE  FILE", a long name on a line of its own before.
@@ -190,15 +190,15 @@ def text_kib():
     return (text - zydis) / 1024
 
 
-def boot_bare(bed, folder, timeout_s):
+def boot_bare(bed, preset, folder, timeout_s):
     """The same kernel and initramfs on the emulator itself."""
-    with _linux(bed, folder, timeout_s, initramfs.build("gcc"), f"{_L1_WORDS} ballast.job=poweroff ballast.no-drivers", "bench-boot-bare",
+    with _linux(bed, folder, timeout_s, initramfs.build(preset), f"{_L1_WORDS} ballast.job=poweroff ballast.no-drivers", "bench-boot-bare",
                 memory_mib=512) as machine:
         return {"boot-to-init": _boot_instructions(machine, machine.hardware)}
 
 
-def _l1_initramfs():
-    folder = preset_dir("gcc") / "guest-tools"
+def _l1_initramfs(preset):
+    folder = preset_dir(preset) / "guest-tools"
     output = folder / "bench-initramfs.cpio.gz"
     run(["env", f"INIT={ROOT / 'guest-tools/initramfs/bench-init'}", "MODULES=kvm_amd kvm_intel", ROOT / "guest-tools/initramfs/make.sh",
          GUEST_KERNEL, output, folder / "measure/kvmbench", folder / "measure/bench_guest"])
@@ -245,9 +245,9 @@ def _linux(bed, folder, timeout_s, initrd, words, log, memory_mib=1024):
                    command=on_bochs if bed == "bochs" else on_qemu)
 
 
-def kvm(bed, folder, timeout_s):
+def kvm(bed, preset, folder, timeout_s):
     """KVM's figures: Debian's kernel on the bare emulator, kvmbench in it."""
-    with _linux(bed, folder, timeout_s, _l1_initramfs(), _L1_WORDS, "bench-kvm") as machine:
+    with _linux(bed, folder, timeout_s, _l1_initramfs(preset), _L1_WORDS, "bench-kvm") as machine:
         return _instructions(_collect(machine, r"bench: (done|failed)"), machine.hardware)
 
 
@@ -302,9 +302,9 @@ def _measure(bed, options):
             if (options.quick and stock) or (options.only and (options.only == "ours") != (side == "ours")):
                 continue
             with step(f"measuring {what} on {bed}"):
-                sides[side].update(_guarded(f"{what} on {bed}", function, bed, Path(folder), options.timeout))
+                sides[side].update(_guarded(f"{what} on {bed}", function, bed, options.preset, Path(folder), options.timeout))
     if options.only != "kvm":
-        sides["ours"]["text-kib"] = text_kib()
+        sides["ours"]["text-kib"] = text_kib(options.preset)
     return sides
 
 
@@ -327,9 +327,10 @@ def entry(arguments):
     parser.add_argument("--bed", choices=_BEDS, help="only this bed")
     parser.add_argument("--only", choices=("ours", "kvm"), help="only this side")
     parser.add_argument("--quick", action="store_true", help="leave out the runs with a stock guest, which take longest")
+    parser.add_argument("--preset", default="gcc", choices=build.PRESETS, help="the build that everything measured comes from (gcc)")
     parser.add_argument("--timeout", type=float, default=300, metavar="S", help="wall-clock limit of each run (300)")
     options = parser.parse_args(arguments)
-    build.build("gcc", ("hv.elf", "boot_efi", "bench-guest", "kvmbench", "memload", "portio", "debug_guests"))
+    build.build(options.preset, ("hv.elf", "boot_efi", "bench-guest", "kvmbench", "memload", "portio", "debug_guests"))
     RUNS.mkdir(parents=True, exist_ok=True)
     complete = True
     for bed in [options.bed] if options.bed else _BEDS:

@@ -6,6 +6,7 @@
              [expect(r"^\\[web\\] ballast-guest: up", 120), send("list"), expect(r"\\| web +\\| running")], ends="off"),
     ]
 """
+import dataclasses
 import importlib.util
 import re
 import tempfile
@@ -53,12 +54,12 @@ def call(function):
 
 
 def debug(function, guest=None, **options):
-    """Calls function(machine, gdb) with a gdb that has read `guest`, a file of tests/guests or a path; it is not connected yet. The
-    case has to have a debugger port. A text it returns, or an error of gdb, is why the test fails. options: see Gdb.
+    """Calls function(machine, gdb) with a gdb that has read `guest`, a file of tests/guests in the case's build or a path; it is not
+    connected yet. The case has to have a debugger port. A text it returns, or an error of gdb, is why the test fails. options: see Gdb.
     What was typed and answered is appended to the run's log with the ending .gdb.
     """
     def step(running):
-        file = preset_dir("gcc") / "tests/guests" / guest if isinstance(guest, str) else guest() if callable(guest) else guest
+        file = running.built / "tests/guests" / guest if isinstance(guest, str) else guest() if callable(guest) else guest
         with Gdb(running.debugger.port, file, **{"timeout_s": 60, **options}) as gdb:
             try:
                 why = function(running, gdb)
@@ -118,6 +119,7 @@ class Case:
     panics     the hypervisor's own panic is what is to be seen; else it fails the test
     timeout_s  of the whole run, on QEMU; Bochs gets slack times as much
     beds       where it runs
+    preset     the build that loader, hypervisor, guests and their symbols come from, see with_both_compilers()
     cpus, memory_mib, numa_nodes, virtualization, nested_paging, screen   what the machine has, see beds.Hardware
     files      changes to the disk: {ESP path: bytes, or the name of a file of the build, or None to leave the file out}
     debugger   the serial port that the configuration gives to the debugger is a TCP port, see debug()
@@ -134,6 +136,7 @@ class Case:
     timeout_s: float = 180
     slack: float = 1.5
     beds: tuple = ("svm", "vmx")
+    preset: str = "gcc"
     cpus: int = 1
     memory_mib: int = 1024
     numa_nodes: int = 1
@@ -145,6 +148,11 @@ class Case:
     real_time: bool = False
     prepare: Callable | None = None
     remark: Callable | None = None
+
+
+def with_both_compilers(case):
+    """The case, and the same for the build with Clang, whose name ends with ".clang"."""
+    return case, dataclasses.replace(case, name=f"{case.name}.clang", preset="clang")
 
 
 def load(folder=ROOT / "tests/emulator"):
@@ -161,13 +169,14 @@ def load(folder=ROOT / "tests/emulator"):
     return found
 
 
-def _make_disk(case, folder, preset):
+def _files(case, folder):
+    """What is on a case's disk, {ESP path: file or bytes}. Writes the configuration into the folder."""
     dts = folder / "case.dts"
     dts.write_text(case.config)
     root = image.compile_configuration(dts)
-    built = preset_dir(preset)
+    built = preset_dir(case.preset)
     files = {"/EFI/BOOT/BOOTX64.EFI": built / "boot/efi/BOOTX64.EFI", "/ballast/hv.elf": built / "hv/init/hv.elf"}
-    files.update(image.place_images(root, folder, preset))
+    files.update(image.place_images(root, folder, case.preset))
     files["/ballast/ballast.dtb"] = fdt.serialise(root)
     for path, content in case.files.items():
         if content is None:
@@ -177,9 +186,7 @@ def _make_disk(case, folder, preset):
     for path, source in files.items():
         if isinstance(source, Path) and not source.is_file():
             raise Failure(f"{show(source)} is missing")
-    disk = folder / "disk.img"
-    image.make_disk(disk, files)
-    return disk
+    return files
 
 
 def _follow(case, running):
@@ -205,7 +212,7 @@ def _follow(case, running):
     return None if ended == case.ends else f"ended {ended} instead of {case.ends}: {running.reason}"
 
 
-def run_case(kind, name, case, preset="gcc"):
+def run_case(kind, name, case):
     """Runs a case on the bed of kind "svm" or "vmx". Returns (why it failed or None, log path)."""
     RUNS.mkdir(parents=True, exist_ok=True)
     log = RUNS / f"{kind}.{name}.log"
@@ -219,13 +226,14 @@ def run_case(kind, name, case, preset="gcc"):
                 why = case.prepare() if case.prepare else None
             if why:
                 return why, log
-            disk = _make_disk(case, folder, preset)
+            disk = folder / "disk.img"
+            image.make_disk(disk, _files(case, folder))
             hardware = beds.Hardware(bed=bed, cpus=case.cpus, memory_mib=case.memory_mib, numa_nodes=case.numa_nodes,
                                      virtualization=case.virtualization, nested_paging=case.nested_paging, screen=case.screen, real_time=case.real_time)
             line = None
             if case.debugger:
                 line = SerialLine(image.debugger_com(image.compile_configuration(folder / "case.dts")), record=[])
-            with machine.Machine(hardware, disk, timeout_s=timeout_s, log=log, debugger=line) as running:
+            with machine.Machine(hardware, disk, timeout_s=timeout_s, log=log, debugger=line, built=preset_dir(case.preset)) as running:
                 try:
                     why = _follow(case, running)
                 except machine.Expired as expired:

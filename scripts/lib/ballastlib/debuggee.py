@@ -3,7 +3,6 @@
 import struct
 from contextlib import contextmanager
 
-from .paths import preset_dir
 from .say import Failure
 
 
@@ -28,10 +27,10 @@ def contains(what, text, *parts):
 
 
 class Elf:
-    """Symbols and bytes of an ELF64 or ELF32 file of tests/guests."""
+    """Symbols and bytes of an ELF64 or ELF32 file, such as the one that a gdb has read."""
 
-    def __init__(self, name):
-        self.path = preset_dir("gcc") / "tests/guests" / name
+    def __init__(self, path):
+        self.path = path
         self._data = self.path.read_bytes()
         wide = self._data[4] == 2
         header, section, symbol = ("<QQ", "<IIQQQQIIQQ", "<IBBHQQ") if wide else ("<II", "<IIIIIIIIII", "<IIIBBH")

@@ -86,7 +86,7 @@ class Gdb:
     """
 
     def __init__(self, port, file=None, *, timeout_s=60.0, settings=(), architecture=None):
-        self.port, self.timeout_s = port, timeout_s
+        self.port, self.file, self.timeout_s = port, file, timeout_s
         self.transcript = ""
         self.errors = []             # messages of ^error, in their order
         self._lines, self._changed = [], threading.Condition()

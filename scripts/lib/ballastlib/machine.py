@@ -51,11 +51,13 @@ class Machine:
     on_bytes   called with raw bytes of COM1 as they come (from another thread)
     on_line    called with each finished Line (from another thread)
     debugger   a SerialLine that the port it names is connected to, or None; closed with the machine
+    built      the folder of the build that is on the disk, for who needs its symbols, or None
     """
 
-    def __init__(self, hardware, disk, *, timeout_s=300.0, log=None, on_bytes=None, on_line=None, command=None, debugger=None):
+    def __init__(self, hardware, disk, *, timeout_s=300.0, log=None, on_bytes=None, on_line=None, command=None, debugger=None,
+                 built=None):
         self.hardware, self.disk, self.timeout_s = hardware, disk, timeout_s
-        self.debugger = debugger
+        self.debugger, self.built = debugger, built
         self.log_path, self._on_bytes, self._on_line = log, on_bytes, on_line
         self._make_command = command or (beds.bochs_command if hardware.bed == "bochs" else beds.qemu_command)
         self.lines = []          # every Line so far

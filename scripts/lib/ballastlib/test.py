@@ -63,17 +63,18 @@ def _ctest(preset, wanted, report):
 
 
 def unit(report, wanted):
-    both = True
-    for preset in build.PRESETS:  # whatever was asked for: everything below needs the builds
-        both &= report.time(f"build.{preset}", _build(preset))
+    """Builds everything with both compilers and runs what needs no emulator. Returns the presets that were built."""
+    # Whatever was asked for: everything below needs the builds.
+    built = {preset for preset in build.PRESETS if report.time(f"build.{preset}", _build(preset))}
     checks = {"check.commands": _commands_test, "check.format": static_checks.formatting, "check.includes": static_checks.include_rules}
-    if both:
+    if built == set(build.PRESETS):
         for preset in build.PRESETS:
             _ctest(preset, wanted, report)
         checks.update({"check.headers": static_checks.headers_alone, "check.tidy": static_checks.tidy})
     for name, function in checks.items():
         if wanted(name):
             report.time(name, function)
+    return built
 
 
 def _commands_test():
@@ -83,15 +84,25 @@ def _commands_test():
     return None if done.returncode == 0 else done.stderr.strip()[-1500:]
 
 
-def emulator(kind, report, wanted, preset="gcc"):
-    for name, case in cases.load():
-        full = f"{kind}.{name}"
-        if kind not in case.beds or not wanted(full):
-            continue
+def products(presets, report):
+    """Builds what a boot needs with each of the presets; a failure is a result. Returns the presets that were built."""
+    built = set()
+    for preset in sorted(presets):
+        try:
+            build.build(preset, build.PRODUCT)
+            built.add(preset)
+        except Failure as failure:
+            report.add(f"build.{preset}", str(failure), 0)
+    return built
+
+
+def emulator(kind, report, chosen):
+    """Runs the chosen cases, [(name, Case)], on one bed."""
+    for name, case in chosen:
         began = time.monotonic()
-        why, log = cases.run_case(kind, name, case, preset)
+        why, log = cases.run_case(kind, name, case)
         remark = case.remark() if case.remark and why is None else None
-        report.add(full, why if why is None else f"{why} (log {show(log)})", time.monotonic() - began, remark or "")
+        report.add(f"{kind}.{name}", why if why is None else f"{why} (log {show(log)})", time.monotonic() - began, remark or "")
 
 
 def _listing():
@@ -121,20 +132,18 @@ def entry(arguments):
         return 0
 
     report = Report()
-    beds = [kind for kind in ("svm", "vmx") if options.part in (None, kind)]
+    chosen = {kind: [(name, case) for name, case in cases.load() if kind in case.beds and wanted(f"{kind}.{name}")]
+              for kind in ("svm", "vmx") if options.part in (None, kind)}
     if options.part in (None, "unit"):
-        unit(report, wanted)
-    if beds:
-        try:
-            if options.part is not None:
-                build.build("gcc", build.PRODUCT)
-            workers = [threading.Thread(target=emulator, args=(kind, report, wanted)) for kind in beds]
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                worker.join()
-        except Failure as failure:
-            report.add("build.gcc", str(failure), 0)
+        built = unit(report, wanted)
+    else:
+        built = products({case.preset for found in chosen.values() for _, case in found}, report)
+    workers = [threading.Thread(target=emulator, args=(kind, report, [(name, case) for name, case in found if case.preset in built]))
+               for kind, found in chosen.items()]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
     if report.passed + report.failed == 0:
         note("no test has such a name; scripts/test --list shows them")
         report.failed = 1
