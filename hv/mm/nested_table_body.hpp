@@ -32,7 +32,7 @@ auto NestedTable<Store>::walk(Gpa gpa, unsigned stop_level) const -> Walk {
         w.entry[level] = entry;
         w.level = level;
         u64 const value = *entry;
-        if (level == stop_level || !NestedFormat::present(value) || NestedFormat::is_leaf(value, level)) {
+        if (level <= stop_level || !NestedFormat::present(value) || NestedFormat::is_leaf(value, level)) {
             return w;
         }
         table = table_at(value);

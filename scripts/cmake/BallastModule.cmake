@@ -14,6 +14,13 @@ set(BALLAST_TARGET_FLAGS
     -fno-stack-protector -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer -mno-red-zone
     -mno-sse -mno-mmx -mcmodel=kernel -fno-pic -fno-pie -fcf-protection=none -Oz -g
     -ffunction-sections -fdata-sections "-fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=")
+if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
+  # With -ffreestanding it calls memcpy for eight bytes, whatever -fbuiltin says: told as a macro, only the library's headers hear of it.
+  # There is no bcmp here. And its -Oz leaves a call where what is called is shorter than the call.
+  list(REMOVE_ITEM BALLAST_TARGET_FLAGS -ffreestanding)
+  list(APPEND BALLAST_TARGET_FLAGS -U__STDC_HOSTED__ -D__STDC_HOSTED__=0 -Wno-builtin-macro-redefined -fno-builtin-bcmp
+       "SHELL:-mllvm -inline-threshold=20")
+endif()
 set(BALLAST_HOST_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O0 -g1)
 
 add_library(ballast_target INTERFACE)
