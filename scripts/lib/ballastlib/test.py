@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """scripts/test: builds and runs everything CI runs, or a part. The last line is "N passed, N failed"."""
 import argparse
+import collections
 import re
 import subprocess
 import sys
@@ -96,13 +97,35 @@ def products(presets, report):
     return built
 
 
-def emulator(kind, report, chosen):
-    """Runs the chosen cases, [(name, Case)], on one bed."""
-    for name, case in chosen:
-        began = time.monotonic()
+def _emulate(kind, name, case, report):
+    began, log, remark = time.monotonic(), None, None
+    try:
         why, log = cases.run_case(kind, name, case)
         remark = case.remark() if case.remark and why is None else None
-        report.add(f"{kind}.{name}", why if why is None else f"{why} (log {show(log)})", time.monotonic() - began, remark or "")
+    except Exception as mistake:  # in the case itself: the others are run all the same
+        why = f"{type(mistake).__name__}: {mistake}"
+    report.add(f"{kind}.{name}", why if why is None or log is None else f"{why} (log {show(log)})", time.monotonic() - began, remark or "")
+
+
+def emulate(chosen, report):
+    """Runs {kind: [(name, Case)]}, two at a time: a bed each in its order, and who is done first takes what the other would come to last."""
+    waiting = [collections.deque((kind, name, case) for name, case in found) for kind, found in chosen.items()]
+
+    def work(own):
+        while True:
+            try:
+                job = own.popleft() if own else max(waiting, key=len).pop()
+            except IndexError:  # nothing is left, or the other was quicker
+                if not any(waiting):
+                    return
+                continue
+            _emulate(*job, report)
+
+    workers = [threading.Thread(target=work, args=(waiting[number % len(waiting)],)) for number in range(2 if waiting else 0)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
 
 
 def _listing():
@@ -138,12 +161,7 @@ def entry(arguments):
         built = unit(report, wanted)
     else:
         built = products({case.preset for found in chosen.values() for _, case in found}, report)
-    workers = [threading.Thread(target=emulator, args=(kind, report, [(name, case) for name, case in found if case.preset in built]))
-               for kind, found in chosen.items()]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    emulate({kind: [(name, case) for name, case in found if case.preset in built] for kind, found in chosen.items()}, report)
     if report.passed + report.failed == 0:
         note("no test has such a name; scripts/test --list shows them")
         report.failed = 1
