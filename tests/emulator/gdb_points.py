@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Breakpoints, watchpoints and conditions that the guest cannot see; memory through the debugger."""
 import re
+import tempfile
+from pathlib import Path
 
 from ballastlib.cases import Case, ask, call, config, debug, expect, partition
 from ballastlib.debuggee import Elf, Scenarios, check, contains, same
@@ -197,6 +199,7 @@ def _memory(machine, gdb):
     check(wrong is None, f"a device: {wrong}")
     wrong = gdb.fails("x/x 0x70000000", "Cannot access memory")
     check(wrong is None, f"absent: {wrong}")
+    _large_packets(machine, gdb)
     gdb("monitor phys off")
     same("table by its virtual address", gdb.value("table[0]"), 10)
     text = gdb("monitor map")
@@ -215,6 +218,20 @@ def _ends(machine, gdb):
     machine.expect(r"^\[a\] debuggee: power off", 30)
     stop = gdb.wait_stop(30)
     same("the end", stop.reason, "exited")
+
+
+def _large_packets(machine, gdb):
+    """Memory that nobody uses, there and back in packets as large as they get."""
+    noise = bytes(number * number >> 3 & 0xFF for number in range(24 << 10))
+    since = len(machine.debugger.record)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "there").write_bytes(noise)
+        gdb(f"restore {folder}/there binary 0x1000000")
+        gdb(f"dump binary memory {folder}/back 0x1000000 {0x1000000 + len(noise):#x}")
+        check((Path(folder) / "back").read_bytes() == noise, "what was read is not what was written")
+    lines = ["".join(data.decode("latin-1") for to, data in machine.debugger.record[since:] if to == way) for way in "><"]
+    sizes = [max(map(len, line.split("$"))) for line in lines]
+    check(min(sizes) > 0x3000, f"the largest packets, there and back: {sizes} bytes")
 
 
 def _case(name, *functions):
