@@ -198,8 +198,9 @@ class Target {
     virtual void remove_points(u32 index) = 0;
     /// A running attached inferior shall stop (Halted). It has when take_stop() says so.
     virtual void interrupt(u32 index) = 0;
-    /// One virtual processor of a stopped inferior goes on; a call each for those that do, the stepping ones
-    /// first, all before the next take_stop(). Those without a call stay stopped.
+    /// One virtual processor that stands goes on; a call each for those that do, the stepping ones first, all
+    /// before the next take_stop(). Those without a call stay as they are: in non-stop mode others of the
+    /// inferior may be running, and the registers of those that stand can be read.
     virtual void resume(u32 index, u32 vp, Resume const& how) = 0;
     /// The stop of an inferior that attach(), restart() or resume() was called for, once: all its virtual
     /// processors stand. What another of them hit at the same time is found again after the next resume().

@@ -7,8 +7,6 @@ using namespace hv;
 using namespace hv::mm;
 using namespace hv::test;
 
-#define BOTH(name) TEMPLATE_TEST_CASE(name, "[mm][guest]", Ept, Npt)
-
 BOTH("ballooning whole blocks frees whole blocks, mapped or not") {
     GuestMachine m{256 * MiB};
     Partition<TestType> p{*m.frames, sized(128 * MiB, 128 * MiB)};

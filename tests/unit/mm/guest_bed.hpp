@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#define BOTH(name) TEMPLATE_TEST_CASE(name, "[mm][guest]", Ept, Npt)
 #define CHECK_MEMORY(machine, ...) CHECK(verdict(*(machine).frames, {__VA_ARGS__}) == "ok")
 
 namespace hv::test {

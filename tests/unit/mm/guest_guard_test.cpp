@@ -7,8 +7,6 @@ using namespace hv;
 using namespace hv::mm;
 using namespace hv::test;
 
-#define BOTH(name) TEMPLATE_TEST_CASE(name, "[mm][guest][guard]", Ept, Npt)
-
 namespace {
 constexpr Gpa kAt{4 * MiB + 7 * kPage};
 template <class V>

@@ -9,8 +9,6 @@ using namespace hv;
 using namespace hv::mm;
 using namespace hv::test;
 
-#define BOTH(name) TEMPLATE_TEST_CASE(name, "[mm][guest]", Ept, Npt)
-
 BOTH("startup memory is owned at once, mapped at first touch, and all returned at the end") {
     GuestMachine m{512 * MiB};
     {
