@@ -37,6 +37,8 @@ class Benchmark:
 
 BENCHMARKS = [
     Benchmark("cpuid", "one CPUID exit, round trip", {"qemu": 240, "bochs": 160}),
+    Benchmark("cpuid-stub", "the same with a port for the debugger and nobody attached: not one instruction more",
+              {"qemu": 240, "bochs": 160}),
     Benchmark("port-read", "one port read", {}),
     Benchmark("first-touch", "first touch of a 4 KiB page, zeroing apart", {"qemu": 600, "bochs": 500}),
     Benchmark("fresh-touch", "first touch of a 4 KiB page, zeroing included", {}),
@@ -73,19 +75,25 @@ def _instructions(found, hardware):
     return {name: ticks / divisor for name, ticks in found.items()}
 
 
-def ours(bed, preset, folder, timeout_s):
-    """Ballast's figures: bench_guest as the only partition."""
+def ours(bed, preset, folder, timeout_s, line=None):
+    """Ballast's figures: bench_guest as the only partition. line: a SerialLine that is the debugger's port."""
     dts = folder / "bench.dts"
     guest = preset_dir(preset) / "guest-tools/measure/bench_guest"
-    dts.write_text(cases.config(cases.partition("bench", str(guest), startup_mib=64, small_pages=True)))
-    disk = folder / "ours.img"
+    dts.write_text(cases.config(cases.partition("bench", str(guest), startup_mib=64, small_pages=True),
+                                debugger=f"com{line.com}" if line else None))
+    disk = folder / f"ours-{line.com if line else 0}.img"  # a Bochs that was ended leaves its lock
     image.build_disk(dts, disk, preset)
     hardware = beds.Hardware(bed=bed, memory_mib=1024)
-    with Machine(hardware, disk, timeout_s=timeout_s, log=RUNS / f"bench-ours-{bed}.log") as machine:
+    with Machine(hardware, disk, timeout_s=timeout_s, log=RUNS / f"bench-ours-{bed}.log", debugger=line) as machine:
         found = _instructions(_collect(machine, r"bench end|partitions ended|^ballast: .*(error|panic)"), hardware)
     if "first-touch" in found and "zeroing" in found:
         found["first-touch"] -= found["zeroing"]
     return found
+
+
+def stub_ours(bed, preset, folder, timeout_s):
+    """An exit where a debugger could come but has not."""
+    return {"cpuid-stub": ours(bed, preset, folder, timeout_s, SerialLine(3))["cpuid"]}
 
 
 _UP = r"ballast-guest: up after ([\d.]+) s"
@@ -286,6 +294,7 @@ def _print_boot(bed, mine, bare):
 
 _RUNS = (  # side, what is measured, function, takes a stock guest and its time
     ("ours", "Ballast's exits", ours, False),
+    ("ours", "Ballast's exits beside its debugger's port", stub_ours, False),
     ("ours", "a boot under Ballast", boot_ours, True),
     ("ours", "memory moved by Ballast", memory_ours, True),
     ("ours", "Ballast's debugger", debug_ours, False),
