@@ -18,6 +18,7 @@ BEDS = ("qemu", "bochs", "kvm")
 OVMF = Path("/usr/share/ovmf/OVMF.fd")  # the 2 MiB image: larger ones do not fit below 4 GiB on Bochs
 BOCHS_EPOCH_SECONDS = 1767225600        # 2026-01-01, fixed so that runs repeat
 BOCHS_INSTRUCTIONS_PER_SECOND = 100_000_000
+BOCHS_SCREEN = (4, 36, 800, 600)        # left, top, width, height on the X server: in the window's border and under its buttons; what OVMF chooses
 DEBUG_EXIT_PORT = 0x501
 MONITOR = "monitor"  # QEMU's, a socket in the run's folder
 ICOUNT_SHIFT = 3  # 8 ns an instruction, about Bochs's pace. At 0 the firmware's 10 ms waits between IPIs cost half a minute of wall clock
@@ -38,7 +39,8 @@ class Hardware:
     icount_shift: int = ICOUNT_SHIFT # qemu, one CPU: an instruction takes 2^shift ns of the machine's time
     serial_files: dict = field(default_factory=dict)  # {2: path}: output of COM2 and up into files
     serial_sockets: dict = field(default_factory=dict)  # {3: address}: COM2 and up connect to a socket that is listened on
-    screen: bool = False             # qemu: a display for Machine.screen(); a machine that has stopped then stays, to be looked at
+    screen: bool = False             # a display for Machine.screen(); a machine that has stopped then stays, to be looked at
+    x_display: str | None = None     # bochs: the X server for that, as DISPLAY has it
     extra: tuple = ()                # more arguments for QEMU
 
 
@@ -200,12 +202,12 @@ def bochs_command(hardware: Hardware, disk: Path | None, com1, folder: Path, *, 
     address = ", address=0xffe00000" if firmware == OVMF else ""
     lines = [
         "config_interface: textconfig",
-        'display_library: rfb, options="timeout=0"',
+        "display_library: x" if hardware.screen else 'display_library: rfb, options="timeout=0"',
         f"memory: guest={hardware.memory_mib}, host={min(hardware.memory_mib, 2048)}",
         f"romimage: file={firmware}{address}",
         f"vgaromimage: file={vga}",
         f"cpu: model={model}, count={hardware.cpus}, ips={BOCHS_INSTRUCTIONS_PER_SECOND}, reset_on_triple_fault=0",
-        "pci: enabled=1, chipset=i440fx",
+        "pci: enabled=1, chipset=i440fx" + (", slot1=cirrus" if hardware.screen else ""),
         f"boot: {boot}",
         f"com1: enabled=1, mode=socket-client, dev={com1}",
         f"clock: sync=none, time0={BOCHS_EPOCH_SECONDS}",
@@ -222,6 +224,10 @@ def bochs_command(hardware: Hardware, disk: Path | None, com1, folder: Path, *, 
         lines.append(f"com{number}: enabled=1, mode=file, dev={path}")
     for number, address in hardware.serial_sockets.items():
         lines.append(f"com{number}: enabled=1, mode=socket-client, dev={address}")
+    if hardware.screen:
+        # Of Bochs's adapters the firmware has a driver for this one. Without the plug-ins nothing hears the words that end the machine.
+        lines += ["vga: extension=cirrus", "plugin_ctrl: unmapped=false, biosdev=false"]
+        environment["DISPLAY"] = hardware.x_display
     (folder / "bochsrc").write_text("\n".join(lines) + "\n")
     command += ["-q", "-f", str(folder / "bochsrc")]
     if takes_rc:  # Debian's 2.7 starts in its debugger

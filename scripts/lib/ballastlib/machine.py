@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from . import beds
+from .display import Display
 from .say import Failure
 
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[()][A-Z0-9]|[=>])|\r|\x00")
@@ -66,7 +67,7 @@ class Machine:
         self._partial = ""
         self._changed = threading.Condition()
         self._closed = False
-        self._process = self._connection = None
+        self._process = self._connection = self._display = None
 
     # -- start and end -------------------------------------------------------------------------------------------------
     def start(self):
@@ -84,6 +85,14 @@ class Machine:
         if self.debugger:
             line = {self.debugger.com: self.debugger.open(hardware.bed, self._folder)}
             hardware = dataclasses.replace(hardware, serial_sockets={**hardware.serial_sockets, **line})
+        if hardware.screen and hardware.bed == "bochs":
+            try:
+                self._display = Display(self._folder)
+            except Failure:
+                listener.close()
+                self.stop()
+                raise
+            hardware = dataclasses.replace(hardware, x_display=self._display.name)
         command, environment = self._make_command(hardware, self.disk, address, self._folder)
         self.command = command
         self._output = open(self._folder / "emulator.log", "wb")
@@ -120,6 +129,8 @@ class Machine:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._display is not None:
+            self._display.stop()
         if self._connection is not None:
             try:
                 self._connection.shutdown(socket.SHUT_RDWR)
@@ -135,6 +146,8 @@ class Machine:
 
     def screen(self):
         """What the display shows: (width, height, three bytes a pixel). See Hardware.screen."""
+        if self._display is not None:
+            return *beds.BOCHS_SCREEN[2:], self._display.picture(*beds.BOCHS_SCREEN)
         picture = self._folder / "screen.ppm"
         with socket.socket(socket.AF_UNIX) as monitor:
             monitor.settimeout(20)

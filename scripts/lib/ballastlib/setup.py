@@ -18,7 +18,7 @@ PACKAGES = """
     gcc g++ clang libclang-rt-dev clang-format clang-tidy cmake ninja-build ccache nasm gnu-efi catch2 dpkg-dev
     libfdt-dev device-tree-compiler libzycore-dev libjsmn-dev
     mtools dosfstools gdisk cpio kmod busybox-static xz-utils lz4 zstd
-    qemu-system-x86 ovmf bochs bochsbios acpica-tools gdb git
+    qemu-system-x86 ovmf bochs bochs-x bochsbios xvfb acpica-tools gdb git
 """.split()
 
 
@@ -163,17 +163,16 @@ def image_symbols():
 
 def fetch_bochs3():
     """Debian 13's Bochs, unpacked with its libraries; without it the bed falls back to the installed Bochs 2.7."""
-    if (BOCHS3 / "usr/bin/bochs-bin").exists() or (BOCHS3 / "failed").exists():
+    if any(BOCHS3.glob("usr/lib/**/libbx_x_gui.so")) or (BOCHS3 / "failed").exists():
         return
     try:
         with step("fetching Bochs 3.0 (unpacked, not installed)"):
             archive = apt.PrivateApt(CACHE / "apt-trixie", apt.other_release_lines("trixie"), nothing_installed=True)
             archive.update()
             shutil.rmtree(CACHE / "bochs3.tmp", ignore_errors=True)
-            for file in archive.download_closure(["bochs", "bochsbios", "vgabios"]):
+            for file in archive.download_closure(["bochs", "bochs-x", "bochsbios", "vgabios"]):
                 run(["dpkg-deb", "-x", file, CACHE / "bochs3.tmp"])
-            for plugin in (CACHE / "bochs3.tmp").glob("usr/lib/**/libbx_sdl2_gui.so"):
-                plugin.unlink()  # it would pull in a display
+            shutil.rmtree(BOCHS3, ignore_errors=True)  # one without what is needed now
             (CACHE / "bochs3.tmp").rename(BOCHS3)
             shutil.rmtree(CACHE / "apt-trixie")
     except Failure as failure:
