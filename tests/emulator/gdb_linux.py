@@ -180,7 +180,7 @@ CASES = [
     Case("randomised", config(stock(words="ballast.job=idle ballast.phases=0:600 ballast.no-drivers"), debugger="com3"),
          [debug(_randomised, setup.image_symbols_file), ask("stop web off", r"all partitions ended", 60)],
          debugger=True, prepare=_from_image, forbid=_COMPLAINTS, timeout_s=600),
-    Case("minute", config(stock(words="ballast.job=idle ballast.phases=0:600 ballast.fast-reports ballast.dmesg", minimum_mib=256),
+    Case("minute", config(stock(words="ballast.job=idle ballast.phases=0:600 ballast.fast-reports", minimum_mib=256),
                           partition("good", "guest:steady", startup_mib=16), debugger="com3"),
          [expect(_UP, 200), expect(r"^\[good\] steady", 30), debug(_minute), ask("list", r"\| web +\| running"),
           ask("show web", r"heartbeat OK", 60), ask("stop good off", r"turned off|ended", 30), ask("stop web", r"all partitions ended", 120)],
