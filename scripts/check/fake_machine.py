@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stand-in for an emulator with Ballast in it: speaks COM1 on the socket it is given, for the commands' own tests.
 
-Usage: fake_machine.py SOCKET SCENARIO   SCENARIO: off, crashed, panic, silent, dies, demo (a guest that grows and shrinks), flat
+Usage: fake_machine.py SOCKET SCENARIO   SCENARIO: off, crashed, panic, silent, dies, demo (a guest that grows and shrinks), flat,
+console (what is typed before it is ready is lost; ends when told)
 """
 import socket
 import sys
@@ -12,6 +13,7 @@ connection = socket.socket(socket.AF_UNIX)
 connection.connect(sys.argv[1])
 scenario = sys.argv[2]
 memory = {"assigned": 512, "total": 480}
+ready, told = threading.Event(), threading.Event()
 
 
 def say(text):
@@ -28,7 +30,11 @@ def listen():
         pending += data
         while b"\r" in pending:
             word, pending = pending.split(b"\r", 1)
-            if word == b"list":
+            if scenario == "console" and not ready.is_set():
+                continue  # the firmware's
+            if word == b"stop web off":
+                told.set()
+            elif word == b"list":
                 say("ballast: | partition        | state    | assigned | demand | avail | status       | min/startup/max  |")
                 say(row())
                 say("ballast: host: 2048 MiB of RAM, 1000 MiB free")
@@ -48,6 +54,12 @@ elif scenario == "panic":
     time.sleep(60)
 elif scenario == "silent":
     time.sleep(60)
+elif scenario == "console":
+    time.sleep(0.7)
+    ready.set()
+    say("ballast: ready")
+    told.wait(60)
+    say("ballast: all partitions ended: off")
 elif scenario in ("demo", "flat"):
     say("[web] ballast-guest: up")
     plan = [(512, 480)] * 2 + ([(700, 668), (900, 868), (600, 568), (300, 268)] if scenario == "demo" else [(512, 480)] * 4)

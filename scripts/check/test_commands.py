@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands' own tests: no emulator, no build. Run by scripts/test unit (check.commands)."""
 import errno
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from unittest import mock
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
-from ballastlib import beds, cases, console, demo, fdt, gdb, image, machine, serial_line  # noqa: E402
+from ballastlib import beds, cases, console, demo, fdt, gdb, image, machine, run, serial_line  # noqa: E402
 from ballastlib.say import Failure  # noqa: E402
 
 
@@ -56,6 +58,95 @@ class Verdicts(unittest.TestCase):
             run.expect("guest: up")
             answer = run.command_lines("list", console.LIST_END)
             self.assertTrue(any(console.row(text) for text in answer))
+
+
+class Run(unittest.TestCase):
+    def run_fake(self, scenario, *arguments):
+        """scripts/run with a fake machine; returns its exit status."""
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(run, "prepare"), mock.patch.object(run.image, "build_disk"), \
+                mock.patch.object(run, "Machine", lambda hardware, disk, **options: fake(scenario, **options)):
+            dts = Path(folder) / "x.dts"
+            dts.touch()
+            (Path(folder) / "words").write_text("list\nstop web off\n")
+            return run.entry(["--config", str(dts), "--bed", "qemu", "--timeout", "10", *(word.format(folder) for word in arguments)])
+
+    def setUp(self):
+        reader, writer = os.pipe()
+        self.reader, self.stdout = os.fdopen(reader, "rb"), os.fdopen(writer, "w")
+        self.enterContext(mock.patch.object(sys, "stdout", self.stdout))
+        self.enterContext(mock.patch.object(sys, "stderr"))
+        self.addCleanup(self.reader.close)
+
+    def tearDown(self):
+        try:
+            self.stdout.close()
+        except BrokenPipeError:
+            pass
+
+    def test_lines_are_typed_when_there_is_a_console(self):
+        self.assertEqual(self.run_fake("console", "--input", "{}/words"), 0)
+        self.stdout.close()
+        self.assertIn(b"| web ", self.reader.read())  # the answer to the first of them
+
+    def test_without_stdin(self):
+        with mock.patch.object(sys, "stdin", None):
+            self.assertEqual(self.run_fake("off"), 0)
+
+    def test_a_reader_that_has_enough_ends_the_run(self):
+        self.reader.close()
+        began = time.monotonic()
+        with self.assertRaises(BrokenPipeError):
+            self.run_fake("silent")
+        self.assertLess(time.monotonic() - began, 5)
+
+    def test_a_missing_configuration_is_told_before_a_build(self):
+        with mock.patch.object(run, "prepare", side_effect=AssertionError):
+            for place, why in (("/nowhere/x.dts", "does not exist"), ("/", "is no file")):
+                with self.assertRaisesRegex(Failure, f"configuration {place} {why}"):
+                    run.entry(["--config", place])
+
+
+class ExitStatus(unittest.TestCase):
+    """Of the commands themselves. 2 is that time is up, and nothing else."""
+    LIBRARY = HERE.parent / "lib"
+
+    def python(self, code, *words, **options):
+        return subprocess.Popen([sys.executable, "-c", f"from ballastlib import say\n{code}", *words], text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=str(self.LIBRARY)), **options)
+
+    def test_a_wrong_argument_is_named(self):
+        for command, word in (("run", "--bed=xen"), ("run", "--cpus=0"), ("run", "--gdb=65536"), ("run", "--timeout=nan"), ("run", "--config"),
+                              ("demo", "--timeout=0"), ("bench", "--bed=kvm"), ("test", "nosuch"), ("build", "--nosuch"), ("setup", "nosuch")):
+            with self.subTest(f"{command} {word}"):
+                done = subprocess.run([HERE.parent / command, *(["gcc"] if command == "build" else []), word], text=True, capture_output=True)
+                self.assertEqual(done.returncode, 3, done.stderr)
+                self.assertRegex(done.stderr, rf"(?m)^error: .*{word.split('=')[0]}\b.*(scripts/{command}|{command} --help)")
+                self.assertNotIn("Traceback", done.stderr)
+
+    def test_trouble_of_the_machine_is_an_error_and_no_traceback(self):
+        for code, said in (("open('/nowhere/x', 'w')", "error: /nowhere/x: No such file or directory\n"),
+                           ("open('/dev/full', 'w', buffering=1).write('x\\n')", "error: No space left on device\n"),
+                           ("say.run(['true'], cwd='/nowhere')", "error: /nowhere: No such file or directory\n"),
+                           ("say.run(['no-such-program'])", "error: no-such-program: no such program; run scripts/setup\n")):
+            with self.python(f"say.main(lambda words: {code})") as process:
+                self.assertEqual((process.communicate(timeout=20), process.returncode), (("", said), 3))
+
+    def test_output_that_nobody_reads(self):
+        with self.python("say.main(lambda words: print('x' * 1000))") as process:
+            process.stdout.close()
+            self.assertEqual(process.stderr.read(), "")
+            self.assertEqual(process.wait(20), 128 + signal.SIGPIPE)
+
+    def test_a_signal_takes_the_emulator_along(self):
+        code = ("import sys\nfrom ballastlib import beds, machine\ndef entry(words):\n"
+                " with machine.Machine(beds.Hardware(), None, command=lambda *each: ([sys.executable, words[0], each[2], 'silent'], None)) as run:\n"
+                "  print(run._process.pid, flush=True)\n  run.wait_end()\nsay.main(entry)")
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            with self.subTest(number), self.python(code, HERE / "fake_machine.py") as process:
+                emulator = int(process.stdout.readline())
+                process.send_signal(number)
+                self.assertEqual(process.wait(20), 128 + number)
+                self.assertFalse(Path(f"/proc/{emulator}").exists())
 
 
 class Demo(unittest.TestCase):
@@ -182,8 +273,18 @@ class Images(unittest.TestCase):
     def test_a_missing_image_is_named(self):
         with tempfile.TemporaryDirectory() as folder:
             root = self.compile(folder)
-            with self.assertRaisesRegex(Failure, "one.bin"):
+            with self.assertRaisesRegex(Failure, f'partition a, key kernel: image "one.bin": {folder}/one.bin does not exist'):
                 image.place_images(root, Path(folder), "gcc")
+            (Path(folder) / "one.bin").mkdir()
+            with self.assertRaisesRegex(Failure, "one.bin is no file"):
+                image.place_images(root, Path(folder), "gcc")
+
+    def test_a_value_that_is_no_name_is_told(self):
+        for value in ("<5>", '""', "[01 02 00]", "[61 62]"):
+            dts = f"/dts-v1/; / {{ partitions {{ a {{ kernel = {value}; }}; }}; }};"
+            with tempfile.TemporaryDirectory() as folder, self.subTest(value), mock.patch.object(self, "TEXT", dts):
+                with self.assertRaisesRegex(Failure, "partition a, key kernel: (wants a name in quotes|image)"):
+                    image.place_images(self.compile(folder), Path(folder), "gcc")
 
     def test_the_disk_holds_the_files(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -9,13 +9,13 @@ has nothing like it. Some figures are KiB; their names say so.
 Ballast zeroes each page that a guest touches first; KVM has the page from its process, zeroed long ago ("first-touch") or not
 yet ("fresh-touch"). So that like stands beside like, "first-touch" is ours without the zeroing, whose cost the guest measures.
 """
-import argparse
 import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import apt, beds, build, cases, debuggee, image, initramfs, setup
+from . import apt, beds, build, cases, console, debuggee, image, initramfs, setup
+from .arguments import Parser, seconds
 from .gdb import Gdb
 from .machine import Expired, Machine
 from .paths import GUEST_KERNEL, ROOT, RUNS, preset_dir, show
@@ -332,12 +332,12 @@ def _report(bed, options, sides):
 
 
 def entry(arguments):
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n\n")[1])
+    parser = Parser(prog="scripts/bench", description=__doc__.split("\n\n")[1])
     parser.add_argument("--bed", choices=_BEDS, help="only this bed")
     parser.add_argument("--only", choices=("ours", "kvm"), help="only this side")
     parser.add_argument("--quick", action="store_true", help="leave out the runs with a stock guest, which take longest")
     parser.add_argument("--preset", default="gcc", choices=build.PRESETS, help="the build that everything measured comes from (gcc)")
-    parser.add_argument("--timeout", type=float, default=300, metavar="S", help="wall-clock limit of each run (300)")
+    parser.add_argument("--timeout", type=seconds, default=300, metavar="S", help="wall-clock limit of each run (300)")
     options = parser.parse_args(arguments)
     build.build(options.preset, ("hv.elf", "boot_efi", "bench-guest", "kvmbench", "memload", "portio", "debug_guests"))
     RUNS.mkdir(parents=True, exist_ok=True)

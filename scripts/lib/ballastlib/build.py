@@ -38,11 +38,12 @@ def build(preset="gcc", targets=()):
 
 
 def entry(arguments):
-    if arguments and arguments[0] in ("-h", "--help"):
+    if "-h" in arguments or "--help" in arguments:
         print("usage: scripts/build [gcc|clang] [TARGET...]     builds into build/<preset>; gcc is the default")
         return 0
     preset = arguments.pop(0) if arguments and arguments[0] in PRESETS else "gcc"
-    if any(argument.startswith("-") for argument in arguments):
-        raise Failure(f"unknown option {arguments[0]}; usage: scripts/build [gcc|clang] [TARGET...]")
+    options = [argument for argument in arguments if argument.startswith("-")]
+    if options:
+        raise Failure(f"unknown option {options[0]}; usage: scripts/build [gcc|clang] [TARGET...]")
     build(preset, arguments)
     return 0

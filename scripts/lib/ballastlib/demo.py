@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """scripts/demo: a stock Debian guest whose memory follows its load, seen from Ballast's side and from the guest's."""
-import argparse
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import beds, build, console, image
+from .arguments import Parser, seconds
 from .machine import OFF, Expired, Machine
 from .paths import RUNS, show
 from .say import note
@@ -180,17 +181,19 @@ def follow(machine, story, *, live, why):
 
 
 def entry(arguments):
-    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__.split(": ", 1)[1])
+    parser = Parser(prog="scripts/demo", description=__doc__.split(": ", 1)[1])
     parser.add_argument("--once", action="store_true", help="run the sequence, print what happened, exit 0 when all of it did")
     parser.add_argument("--bed", default="auto", choices=("auto",) + beds.BEDS, help="the machine (kvm where it works, else qemu)")
-    parser.add_argument("--config", type=Path, default=_CONFIG, help="another configuration than the demonstration's")
+    parser.add_argument("--config", type=Path, default=_CONFIG, metavar="FILE.dts", help="another configuration than the demonstration's")
     parser.add_argument("--real-time", action="store_true", help="qemu: let idle time pass instead of skipping it")
-    parser.add_argument("--timeout", type=float, metavar="S", help="wall-clock limit of the run")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="wall-clock limit of the run")
     options = parser.parse_args(arguments)
 
-    bed, why = beds.choose_bed(options.bed)
-    note(f"bed: {why}")
+    image.need_configuration(options.config)
+    beds.choose_bed(options.bed)  # what cannot be had is refused before anything is fetched and built
     build.build("gcc", build.PRODUCT)
+    bed, why = beds.choose_bed(options.bed)  # the set-up may have brought a better Bochs
+    note(f"bed: {why}")
     RUNS.mkdir(parents=True, exist_ok=True)
     log = RUNS / f"demo-{bed}.log"
     live = not options.once and sys.stdout.isatty()

@@ -38,14 +38,19 @@ def resolve(name: str, folder: Path, preset: str) -> Path:
         raise Failure(f'"{name}": only stock:vmlinuz, stock:vmlinux and stock:initramfs exist')
     path = preset_dir(preset) / "tests/guests" / rest if kind == "guest" else folder / name
     if not path.is_file():
-        raise Failure(f'image "{name}": {show(path)} does not exist')
+        raise Failure(f'image "{name}": {show(path)} ' + ("is no file" if path.exists() else "does not exist"))
     return path
+
+
+def need_configuration(dts: Path):
+    """A Failure when it is not there: commands look before they build."""
+    if not dts.is_file():
+        raise Failure(f"configuration {dts} " + ("is no file" if dts.exists() else "does not exist"))
 
 
 def compile_configuration(dts: Path) -> fdt.Node:
     """Runs dtc on a configuration; its messages (with line and column) are the error."""
-    if not dts.is_file():
-        raise Failure(f"configuration {dts} does not exist")
+    need_configuration(dts)
     with tempfile.TemporaryDirectory() as folder:
         blob = Path(folder) / "ballast.dtb"
         run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-i", dts.resolve().parent, "-o", blob, dts], what=f"dtc {dts}")
@@ -70,8 +75,15 @@ def place_images(root: fdt.Node, folder: Path, preset: str):
             if name not in partition.properties:
                 continue
             paths = []
-            for text in partition.strings(name):
-                file = resolve(text, folder, preset).resolve()
+            where = f"partition {partition.name}, key {name}"
+            texts = partition.strings(name)
+            if not texts or not all(texts) or partition.properties[name][-1] != 0:
+                raise Failure(f'{where}: wants a name in quotes, "file", "stock:NAME" or "guest:NAME"')
+            for text in texts:
+                try:
+                    file = resolve(text, folder, preset).resolve()
+                except Failure as failure:
+                    raise Failure(f"{where}: {failure}") from None
                 place = next((known for known, other in placed.items() if other == file), None)
                 if place is None:
                     short = re.sub(r"[^A-Za-z0-9._-]", "_", file.name)[-48:]

@@ -1,28 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """scripts/run: boots any configuration; the guests' consoles and Ballast's log on stdout, stdin on the operator's console."""
 import argparse
-import os
 import sys
 import tempfile
 import threading
 from pathlib import Path
 
 from . import beds, build, image
-from .machine import EXIT_STATUS, Machine
+from .arguments import Parser, seconds, whole
+from .machine import EXIT_STATUS, Expired, Machine
 from .paths import preset_dir
 from .say import note
 from .serial_line import SerialLine
 
 _EPILOG = """\
-exit status: 0 all partitions have powered off, 1 one crashed, 2 time is up, 3 the hypervisor or the emulator stopped.
+exit status: 0 all partitions have powered off, 1 one crashed, 2 time is up, 3 the hypervisor or the emulator stopped, or nothing was
+started.
 Image paths in the configuration are files of this machine, relative to it, or stock:vmlinuz, stock:vmlinux, stock:initramfs, guest:NAME.
 Lines typed here go to the operator's console on COM1: list, show NAME, why NAME, check, help."""
 
 
 def add_hardware_options(parser):
-    parser.add_argument("--cpus", type=int, default=1, help="processors of the machine (1); more than one is not repeatable")
-    parser.add_argument("--memory", type=int, default=2048, metavar="MIB", help="memory of the machine (2048)")
-    parser.add_argument("--numa", type=int, default=1, metavar="NODES", help="memory nodes (1; qemu and kvm only)")
+    parser.add_argument("--cpus", type=whole(1), metavar="N", default=1, help="processors of the machine (1); more than one is not repeatable")
+    parser.add_argument("--memory", type=whole(1), default=2048, metavar="MIB", help="memory of the machine (2048)")
+    parser.add_argument("--numa", type=whole(1), default=1, metavar="NODES", help="memory nodes (1; qemu and kvm only)")
 
 
 def prepare(build_first, preset="gcc"):
@@ -31,25 +32,29 @@ def prepare(build_first, preset="gcc"):
         build.build(preset, build.PRODUCT)
 
 
-def pump_input(machine):
-    """Sends what is typed on stdin to COM1 until its end."""
-    for line in sys.stdin:
+def type_lines(machine, lines):
+    """Types lines on the operator's console as soon as there is one: before that the firmware would take them."""
+    try:
+        machine.expect(r"^ballast: ready$")
+    except Expired:
+        return
+    for line in lines:
         machine.send(line.rstrip("\n"))
 
 
 def entry(arguments):
-    parser = argparse.ArgumentParser(prog="scripts/run", description="Boots a configuration in an emulator.", epilog=_EPILOG,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="scripts/run", description="Boots a configuration in an emulator.", epilog=_EPILOG,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bed", default="auto", choices=("auto",) + beds.BEDS, help="the machine (kvm where it works, else qemu)")
-    parser.add_argument("--config", required=True, type=Path, metavar="FILE.dts")
-    parser.add_argument("--timeout", type=float, metavar="S", help="wall-clock limit (600; a day with --gdb)")
+    parser.add_argument("--config", required=True, type=Path, metavar="FILE.dts", help="what to boot; see README.md, Configuration")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="wall-clock limit (600; a day with --gdb)")
     add_hardware_options(parser)
-    parser.add_argument("--gdb", type=int, metavar="PORT",
+    parser.add_argument("--gdb", type=whole(0, 65535), metavar="PORT",
                         help='the serial port that the configuration names (host: debugger = "com3") as a TCP port, for gdb; 0 picks one')
-    parser.add_argument("--hypervisor-gdb", type=int, metavar="PORT", help="QEMU's own stub, for the hypervisor itself (symbols: hv.elf)")
+    parser.add_argument("--hypervisor-gdb", type=whole(1, 65535), metavar="PORT", help="QEMU's own stub, for the hypervisor itself (symbols: hv.elf)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="every byte of COM1 into a file as well")
     parser.add_argument("--input", type=Path, metavar="FILE", help="lines for the console instead of stdin")
-    parser.add_argument("--preset", default="gcc", choices=build.PRESETS)
+    parser.add_argument("--preset", default="gcc", choices=build.PRESETS, help="the build to boot (gcc)")
     parser.add_argument("--real-time", action=argparse.BooleanOptionalAction, default=None,
                         help="qemu: let idle time pass instead of skipping it (with --gdb the clock is this machine's unless one of these is given)")
     parser.add_argument("--build", action="store_true", help="build first even when there is a build")
@@ -57,6 +62,8 @@ def entry(arguments):
 
     if options.timeout is None:
         options.timeout = 600 if options.gdb is None else 86400
+    image.need_configuration(options.config)
+    lines = options.input.read_text(errors="replace").splitlines() if options.input else sys.stdin or ()  # None: it is closed
     prepare(options.build, options.preset)
     bed, why = beds.choose_bed(options.bed)
     note(f"bed: {why}")
@@ -66,11 +73,18 @@ def entry(arguments):
                              # Somebody sits at a breakpoint. (QEMU's counted time can stand still for seconds when the machine idles in
                              # real time, and gdb gives up.)
                              host_clock=options.gdb is not None and options.real_time is None)
-    output = sys.stdout.buffer
+    unheard = None
 
     def show(data):
-        output.write(data)
-        output.flush()
+        nonlocal unheard
+        if unheard:
+            return
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except OSError as error:  # who reads has enough ("| head"), or there is no room for more
+            unheard = error
+            machine.stop()
 
     with tempfile.TemporaryDirectory(prefix="ballast-") as folder:
         disk = Path(folder) / "disk.img"
@@ -79,12 +93,11 @@ def entry(arguments):
         if options.gdb is not None:
             line = SerialLine(image.debugger_com(root), options.gdb)
             note(f"gdb: target extended-remote :{line.port}")
-        with Machine(hardware, disk, timeout_s=options.timeout, log=options.log, on_bytes=show, debugger=line) as machine:
-            if options.input:
-                for line in options.input.read_text().splitlines():
-                    machine.send(line)
-            elif os.isatty(0) or not sys.stdin.isatty():
-                threading.Thread(target=pump_input, args=(machine,), daemon=True).start()
+        machine = Machine(hardware, disk, timeout_s=options.timeout, log=options.log, on_bytes=show, debugger=line)
+        with machine:
+            threading.Thread(target=type_lines, args=(machine, lines), daemon=True).start()
             result = machine.wait_end()
+            if unheard:
+                raise unheard
             note(f"{result}: {machine.reason}")
             return EXIT_STATUS[result]

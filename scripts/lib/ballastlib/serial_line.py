@@ -5,6 +5,7 @@ The emulator connects to a listener of ours when it starts (Bochs's own socket s
 connects). One client at a time; the next one is served when it has gone. What the guest sends while nobody listens is dropped,
 so nothing ever blocks in the machine.
 """
+import os
 import socket
 import threading
 
@@ -21,7 +22,7 @@ class SerialLine:
         try:
             self._clients = socket.create_server(("127.0.0.1", port), backlog=4)
         except OSError as error:
-            raise Failure(f"port {port} for the debugger: {error.strerror}") from None
+            raise Failure(f"port {port} for the debugger: {os.strerror(error.errno)}; 0 picks a free one") from None
         self.port = self._clients.getsockname()[1]
         self._emulator = self._listener = self._client = None
         self._lock = threading.Lock()

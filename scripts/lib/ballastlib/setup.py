@@ -209,17 +209,19 @@ def _symbols(from_image):
 
 
 def entry(arguments):
-    if arguments and arguments[0] in ("-h", "--help"):
+    if "-h" in arguments or "--help" in arguments:
         print("usage: scripts/setup                          installs and fetches what a build and a run need (idempotent)\n"
               "       scripts/setup symbols [--from-image]   makes the stock guest kernel's vmlinux for gdb instead: Debian's with debug\n"
               "                                              information (280 MB); where that is not to be had, or with --from-image,\n"
               "                                              what the kernel's image carries, without lines and types")
         return 0
-    if arguments and arguments[0] == "symbols" and arguments[1:] in ([], ["--from-image"]):
+    symbols = ["symbols", "--from-image"]
+    for at, word in enumerate(arguments):
+        if symbols[at:at + 1] != [word]:
+            raise Failure(f"unknown argument {word}; scripts/setup takes none, or symbols [--from-image]")
+    if arguments:
         _symbols(from_image=len(arguments) == 2)
         return 0
-    if arguments:
-        raise Failure(f"unknown argument {arguments[0]}; scripts/setup takes none, or symbols [--from-image]")
     setup()
     note(f"set-up complete ({show(CACHE)})")
     return 0

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """scripts/test: builds and runs everything CI runs, or a part. The last line is "N passed, N failed"."""
-import argparse
 import collections
 import re
 import subprocess
@@ -9,6 +8,7 @@ import threading
 import time
 
 from . import build, cases, static_checks
+from .arguments import Parser
 from .paths import ROOT, preset_dir, show
 from .say import Failure, note
 
@@ -138,7 +138,7 @@ def _listing():
 
 
 def entry(arguments):
-    parser = argparse.ArgumentParser(prog="scripts/test", description="Builds and runs the tests; all of them without an argument.")
+    parser = Parser(prog="scripts/test", description="Builds and runs the tests; all of them without an argument.")
     parser.add_argument("part", nargs="?", choices=KINDS, help="unit: builds, unit tests, checks; svm, vmx: the emulator tests")
     parser.add_argument("pattern", nargs="?", help="only tests whose name matches this regular expression")
     parser.add_argument("--list", action="store_true", help="only print the names")
