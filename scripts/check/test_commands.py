@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands' own tests: no emulator, no build. Run by scripts/test unit (check.commands)."""
 import errno
+import io
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -16,6 +19,7 @@ from unittest import mock
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
 from ballastlib import beds, cases, console, demo, fdt, gdb, image, machine, run, serial_line  # noqa: E402
+from ballastlib import test as test_command  # noqa: E402
 from ballastlib.say import Failure  # noqa: E402
 
 
@@ -147,6 +151,75 @@ class ExitStatus(unittest.TestCase):
                 process.send_signal(number)
                 self.assertEqual(process.wait(20), 128 + number)
                 self.assertFalse(Path(f"/proc/{emulator}").exists())
+
+
+class Tests(unittest.TestCase):
+    """scripts/test itself."""
+
+    def setUp(self):
+        self.report = test_command.Report()
+        self.enterContext(mock.patch.object(sys, "stdout", io.StringIO()))
+
+    def ctest(self, commands):
+        """The results of a CTest with these tests, as they are printed."""
+        with tempfile.TemporaryDirectory() as text, mock.patch.object(test_command, "preset_dir", return_value=Path(text)):
+            (Path(text) / "CTestTestfile.cmake").write_text("".join(f'add_test({name} "sh" "-c" "{command}")\n' for name, command in commands.items()))
+            test_command._ctest("gcc", lambda name: True, self.report)
+        return sys.stdout.getvalue()
+
+    def test_no_way_to_die_is_overlooked(self):
+        said = self.ctest({"unit.good": "true", "unit.wrong": "false", "unit.aborts": "kill -ABRT \\$\\$", "unit.faults": "kill -SEGV \\$\\$",
+                           "fuzz.killed": "kill -KILL \\$\\$", "unit.a_name_longer_than_the_column_that_ctest_makes_for_it_otherwise": "true"})
+        self.assertEqual((self.report.passed, self.report.failed), (2, 4), said)
+        for name, why in (("unit.wrong", "Failed"), ("unit.aborts", "Subprocess aborted Exception"), ("unit.faults", "Exception: SegFault"),
+                          ("fuzz.killed", "Subprocess killed Exception")):
+            self.assertIn(f"FAIL {name}.gcc {why}, see ", said)
+
+    def test_results_that_are_not_read_are_a_failure(self):
+        lines = "1/2 Test #1: unit.a ......   Passed    0.01 sec\n{}% tests passed, {} tests failed out of {}\n"
+        for numbers, status, failed in (((100, 0, 1), 0, 0), ((50, 0, 2), 0, 1), ((100, 1, 1), 8, 1)):
+            done = subprocess.CompletedProcess([], status, lines.format(*numbers), "")
+            with self.subTest(numbers), mock.patch.object(subprocess, "run", return_value=done):
+                report = test_command.Report()
+                test_command._ctest("gcc", lambda name: True, report)
+                self.assertEqual((report.passed, report.failed), (1, failed))
+
+    def test_the_list_has_what_ctest_runs(self):
+        names = test_command._ctests()
+        for name in ("unit.base", "unit.dm_flat", "unit.gdb_cost", "unit.gdb_server", "fuzz.vmbus"):  # each declared in another way
+            self.assertIn(name, names)
+        self.assertEqual([name for name in names if not re.fullmatch(r"(unit|fuzz)\.\w+", name)], [])
+
+    def test_a_name_that_no_test_has_is_told_before_a_build(self):
+        with mock.patch.object(test_command.build, "build", side_effect=AssertionError):
+            for part in test_command.KINDS:
+                with self.assertRaisesRegex(Failure, f'no test of "{part}" has a name that matches "nosuch"'):
+                    test_command.entry([part, "nosuch"])
+            with mock.patch.object(sys, "stderr"), self.assertRaisesRegex(Failure, r'pattern: "\(" is no regular expression'):
+                test_command.entry(["svm", "("])
+
+    def test_a_check_that_breaks_is_a_failure(self):
+        self.assertFalse(self.report.time("check.x", lambda: 1 / 0))
+        self.assertIn("FAIL check.x ZeroDivisionError", sys.stdout.getvalue())
+
+    def test_ctrl_c_ends_the_machines_and_starts_no_more(self):
+        started = [fake("silent", timeout_s=60) for _ in range(4)]
+        making = iter(started)
+
+        waiting = [(f"x{number}", cases.Case(f"x{number}", cases.config(), [cases.expect("never", 60)])) for number in range(4)]
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(machine, "Machine", lambda *_, **__: next(making)), \
+                mock.patch.object(cases, "_files"), mock.patch.object(image, "make_disk"), mock.patch.object(cases, "RUNS", Path(folder)), \
+                mock.patch.object(cases, "_given_up", False):
+            def press():
+                time.sleep(1)
+                os.kill(os.getpid(), signal.SIGINT)
+            threading.Thread(target=press, daemon=True).start()
+            began = time.monotonic()
+            with self.assertRaises(KeyboardInterrupt):
+                test_command.emulate({"svm": waiting[:2], "vmx": waiting[2:]}, self.report)
+        self.assertLess(time.monotonic() - began, 20)
+        ended = [each._process.poll() is not None for each in started if each._process]
+        self.assertEqual(ended, [True, True])
 
 
 class Demo(unittest.TestCase):

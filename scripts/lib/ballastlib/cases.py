@@ -12,6 +12,7 @@ import re
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
@@ -24,6 +25,9 @@ from .serial_line import SerialLine
 
 BED_OF = {"svm": "qemu", "vmx": "bochs"}
 _PREPARING = threading.Lock()  # both beds want the same thing fetched
+_LOCK = threading.Lock()       # guards what follows
+_running = []                  # the machines of cases under way
+_given_up = False
 FORBIDDEN = (r"(?i)^ballast: (error: )?(panic|assertion failed)\b",)
 
 
@@ -212,6 +216,30 @@ def _follow(case, running):
     return None if ended == case.ends else f"ended {ended} instead of {case.ends}: {running.reason}"
 
 
+@contextmanager
+def _under_way(running):
+    """While it is, give_up() ends it."""
+    with _LOCK:
+        if _given_up:
+            raise machine.Expired("given up")
+        _running.append(running)
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _running.remove(running)
+
+
+def give_up():
+    """Ends the machines of the cases under way in other threads, which then fail at once, and so does each that comes later."""
+    global _given_up
+    with _LOCK:
+        _given_up = True
+        ended = list(_running)
+    for each in ended:
+        each.stop()
+
+
 def run_case(kind, name, case):
     """Runs a case on the bed of kind "svm" or "vmx". Returns (why it failed or None, log path)."""
     RUNS.mkdir(parents=True, exist_ok=True)
@@ -235,7 +263,8 @@ def run_case(kind, name, case):
                 line = SerialLine(image.debugger_com(image.compile_configuration(folder / "case.dts")), record=[])
             with machine.Machine(hardware, disk, timeout_s=timeout_s, log=log, debugger=line, built=preset_dir(case.preset)) as running:
                 try:
-                    why = _follow(case, running)
+                    with _under_way(running):
+                        why = _follow(case, running)
                 except machine.Expired as expired:
                     why = str(expired)
                     last = running.verdict()

@@ -10,7 +10,7 @@ import time
 from . import build, cases, static_checks
 from .arguments import Parser
 from .paths import ROOT, preset_dir, show
-from .say import Failure, note
+from .say import Failure
 
 KINDS = ("unit", "svm", "vmx")
 
@@ -38,6 +38,8 @@ class Report:
             result = function()
         except Failure as failure:
             result = str(failure)
+        except Exception as mistake:  # in the check itself: the others are run all the same
+            result = f"{type(mistake).__name__}: {mistake}"
         why, remark = result if isinstance(result, tuple) else (result, "")
         self.add(name, why, time.monotonic() - began, remark)
         return why is None
@@ -53,14 +55,19 @@ def _ctest(preset, wanted, report):
     """Runs the unit tests of a build and reports each."""
     command = ["ctest", "--test-dir", preset_dir(preset), "--output-on-failure", "--timeout", "300", "-j2"]
     done = subprocess.run([str(word) for word in command], text=True, capture_output=True)
-    found = re.findall(r"Test\s+#\d+: (\S+) \.*\s*(\*{0,3}\w[\w ()]*?)\s+([\d.]+) sec", done.stdout)
+    found = re.findall(r"Test\s+#\d+: (\S+) \.*\s*(\S.*?)\s+([\d.]+) sec", done.stdout)
     logs = preset_dir(preset) / "Testing/Temporary/LastTest.log"
     for name, verdict, seconds in found:
         full = f"{name}.{preset}"
         if wanted(full):
-            report.add(full, None if verdict == "Passed" else f"{verdict.strip('*')}, see {show(logs)}", float(seconds))
-    if not found:
-        report.add(f"unit.ctest.{preset}", f"no unit tests found: {done.stdout[-200:]} {done.stderr[-200:]}", 0)
+            why = " ".join(verdict.replace("***", " ").split()).rstrip(":")  # "Subprocess aborted***Exception:"
+            report.add(full, None if verdict == "Passed" else f"{why}, see {show(logs)}", float(seconds))
+    # A test whose result is not read must not pass for want of a line.
+    counted = re.search(r"tests failed out of (\d+)", done.stdout)
+    failed = sum(verdict != "Passed" for _, verdict, _ in found)
+    if not counted or int(counted.group(1)) != len(found) or done.returncode != 0 and failed == 0:
+        report.add(f"unit.ctest.{preset}", f"{len(found)} results, {failed} failures, but CTest ended with status {done.returncode}: "
+                                           f"{done.stdout[-200:]} {done.stderr[-200:]}", 0)
 
 
 def unit(report, wanted):
@@ -111,8 +118,10 @@ def emulate(chosen, report):
     """Runs {kind: [(name, Case)]}, two at a time: a bed each in its order, and who is done first takes what the other would come to last."""
     waiting = [collections.deque((kind, name, case) for name, case in found) for kind, found in chosen.items()]
 
+    ended = threading.Event()
+
     def work(own):
-        while True:
+        while not ended.is_set():
             try:
                 job = own.popleft() if own else max(waiting, key=len).pop()
             except IndexError:  # nothing is left, or the other was quicker
@@ -121,17 +130,39 @@ def emulate(chosen, report):
                 continue
             _emulate(*job, report)
 
-    workers = [threading.Thread(target=work, args=(waiting[number % len(waiting)],)) for number in range(2 if waiting else 0)]
+    workers = [threading.Thread(target=work, args=(waiting[number % len(waiting)],), daemon=True) for number in range(2 if waiting else 0)]
     for worker in workers:
         worker.start()
-    for worker in workers:
-        worker.join()
+    try:
+        for worker in workers:
+            worker.join()
+    except KeyboardInterrupt:  # raised here and nowhere else: the workers would go on to the last case
+        ended.set()
+        cases.give_up()
+        for worker in workers:
+            worker.join()
+        raise
+
+
+_CTEST = re.compile(r"^\s*(?:add_test\(NAME |ballast_(?=unit_test|fuzzer))([\w.(]+)", re.MULTILINE)
+
+
+def _ctests():
+    """The names of the tests that CTest runs, as the CMake files of tests/ have them."""
+    found = set()
+    for file in (ROOT / "tests").rglob("CMakeLists.txt"):
+        found.update(name.replace("unit_test(", "unit.").replace("fuzzer(", "fuzz.") for name in _CTEST.findall(file.read_text()))
+    return sorted(found - {"fuzz."})
+
+
+def _part(name):
+    kind = name.partition(".")[0]
+    return kind if kind in ("svm", "vmx") else "unit"
 
 
 def _listing():
     names = ["build.gcc", "build.clang", "check.commands", "check.format", "check.includes", "check.headers", "check.tidy"]
-    names += [f"unit.{folder.name}.{preset}" for folder in sorted((ROOT / "tests/unit").iterdir())
-              if (folder / "CMakeLists.txt").exists() for preset in build.PRESETS]
+    names += [f"{name}.{preset}" for name in _ctests() for preset in build.PRESETS]
     for kind in ("svm", "vmx"):
         names += [f"{kind}.{name}" for name, case in cases.load() if kind in case.beds]
     return names
@@ -139,19 +170,24 @@ def _listing():
 
 def entry(arguments):
     parser = Parser(prog="scripts/test", description="Builds and runs the tests; all of them without an argument.")
-    parser.add_argument("part", nargs="?", choices=KINDS, help="unit: builds, unit tests, checks; svm, vmx: the emulator tests")
+    parser.add_argument("part", nargs="?", choices=KINDS, help="unit: builds, unit tests, fuzzers, checks; svm, vmx: the emulator tests")
     parser.add_argument("pattern", nargs="?", help="only tests whose name matches this regular expression")
     parser.add_argument("--list", action="store_true", help="only print the names")
     options = parser.parse_args(arguments)
 
-    def wanted(name):
-        return options.pattern is None or re.search(options.pattern, name) is not None
+    try:
+        pattern = re.compile(options.pattern or "")
+    except re.error as error:
+        parser.error(f'argument pattern: "{options.pattern}" is no regular expression: {error}')
 
+    def wanted(name):
+        return pattern.search(name) is not None
+
+    names = [name for name in _listing() if wanted(name) and options.part in (None, _part(name))]
+    if not names:
+        raise Failure(f'no test of "{options.part}" has a name that matches "{options.pattern}"; scripts/test --list shows them')
     if options.list:
-        for name in _listing():
-            if wanted(name) and (options.part is None or name.startswith(options.part) or
-                                 options.part == "unit" and name.split(".")[0] in ("build", "check")):
-                print(name)
+        print("\n".join(names))
         return 0
 
     report = Report()
@@ -162,8 +198,5 @@ def entry(arguments):
     else:
         built = products({case.preset for found in chosen.values() for _, case in found}, report)
     emulate({kind: [(name, case) for name, case in found if case.preset in built] for kind, found in chosen.items()}, report)
-    if report.passed + report.failed == 0:
-        note("no test has such a name; scripts/test --list shows them")
-        report.failed = 1
     print(f"{report.passed} passed, {report.failed} failed")
     return 1 if report.failed else 0
