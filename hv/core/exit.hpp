@@ -8,14 +8,15 @@
 
 namespace hv {
 enum class ExitKind : u8 {
-    HostEvent,       ///< host interrupt, NMI or the slice's deadline: nothing to do for the guest
-    Cpuid,           ///<
-    Hypercall,       ///< VMCALL / VMMCALL; the handler checks CPL
-    Io,              ///< IN, OUT, INS, OUTS: `io`
-    MsrRead,         ///< RDMSR: index in ECX
-    MsrWrite,        ///< WRMSR
-    NestedFault,     ///< EPT violation / #NPF: `fault`
-    Halt,            ///< HLT
+    HostEvent,   ///< host interrupt, NMI, the slice's deadline, or an exception that goes back to the guest
+                 ///< at the next run(): nothing to do for the guest
+    Cpuid,       ///<
+    Hypercall,   ///< VMCALL / VMMCALL; the handler checks CPL
+    Io,          ///< IN, OUT, INS, OUTS: `io`
+    MsrRead,     ///< RDMSR: index in ECX
+    MsrWrite,    ///< WRMSR
+    NestedFault, ///< EPT violation / #NPF: `fault`
+    Halt,        ///< HLT
     InterruptWindow, ///< the window asked for by request_interrupt_window() is open
     ControlRegister, ///< MOV to/from CR0/CR4/CR8, CLTS, LMSW, SMSW that the backend could not finish itself:
                      ///< `control`

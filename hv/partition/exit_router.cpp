@@ -39,7 +39,7 @@ void VirtualProcessor::handle(Exit const& exit, Cpu& cpu) {
     ++counters_.exits[static_cast<u32>(exit.kind)];
     switch (exit.kind) {
     case ExitKind::Cpuid: return; // answer_cpuid() did it
-    case ExitKind::HostEvent: on_host_event(cpu); return;
+    case ExitKind::HostEvent: mind_host(cpu); return;
     case ExitKind::MsrRead: on_msr_read(exit); return;
     case ExitKind::MsrWrite: on_msr_write(exit); return;
     case ExitKind::NestedFault: on_nested_fault(exit); return;
@@ -55,7 +55,12 @@ void VirtualProcessor::handle(Exit const& exit, Cpu& cpu) {
     case ExitKind::Xsetbv: on_xsetbv(exit); return;
     case ExitKind::CacheControl: skip(exit); return; // all of a guest's memory is write-back and coherent
     case ExitKind::InvalidOpcode: raise_exception(vector::kInvalidOpcode); return;
-    case ExitKind::Exception: on_exception(exit); return;
+    case ExitKind::Exception:
+        on_exception(exit);
+        // Its delivery may raise the next one and exit before the processor looks at interrupts or the timer,
+        // for ever (CVE-2015-8104).
+        mind_host(cpu);
+        return;
     case ExitKind::SingleStep: return;
     case ExitKind::TripleFault:
         ++counters_.triple_faults;
@@ -85,7 +90,7 @@ void VirtualProcessor::answer(Exit const& exit, Cpu& cpu) {
     handle(exit, cpu);
 }
 
-void VirtualProcessor::on_host_event(Cpu& cpu) {
+void VirtualProcessor::mind_host(Cpu& cpu) {
     host_.take_interrupts(cpu);
     u64 const now = host_.now_tsc();
     if (now >= next_timer_tsc_) {

@@ -99,6 +99,9 @@ class VirtualProcessor {
     std::optional<NestedFaultExit> take_guard_fault() { return std::exchange(guard_fault_, std::nullopt); }
     /// Ends a halt as an interrupt would, so that a step can go on behind HLT.
     void end_halt() { halted_ = dead_halt_ = false; }
+    /// Lets the host's interrupts in and ends the turn when it is over or this CPU has been kicked. Due
+    /// between an exception that is given back to the guest and the next entry.
+    void mind_host(Cpu&);
     /// #DB for the guest, with these bits of DR6.
     void raise_debug(u64 causes);
     void inject_fault(GuestFault const& fault) { raise_fault(fault); }
@@ -136,7 +139,6 @@ class VirtualProcessor {
     }
     void skip_unknown_length(Exit const&);
     Exit const& answer_cpuid(Exit const& first, u64 deadline_tsc);
-    void on_host_event(Cpu&);
     void on_cpuid();
     void on_hypercall(Exit const&);
     void on_halt(Exit const&);

@@ -339,7 +339,8 @@ bool SvmVcpu::handle_exception(u8 number) {
         mark_dirty(clean::kCr2);
     }
     inject({Event::Type::Exception, number, has_code, has_code ? code : 0});
-    return armed_ == Step::Core && report(ExitKind::SingleStep);
+    // #AC may be raised again by its own delivery (CVE-2015-5307): the core looks at the clock first.
+    return report(armed_ == Step::Core ? ExitKind::SingleStep : ExitKind::HostEvent);
 }
 
 /// PUSHF, POPF, IRET, INT n and the like while we hide a trap flag, or IRET at the end of an NMI.

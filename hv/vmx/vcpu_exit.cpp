@@ -114,14 +114,15 @@ bool VmxVcpu::finish_exception() {
     if (number == vector::kMachineCheck || ((exceptions_ >> (number & 31)) & 1) != 0) {
         return true;
     }
-    // #AC, handed back; or the stepped instruction raised it, and the core sees it waiting.
+    // #AC, handed back, which its own delivery may raise again (CVE-2015-5307): the core looks at the clock
+    // first. Or the stepped instruction raised it, and the core sees it waiting.
     if (number == vector::kPageFault) {
         arch::write_cr2(address); // the exit has come before the processor would have
     }
     inject({Event::Type::Exception, number, has_error, error});
-    exit_.kind = ExitKind::SingleStep;
+    exit_.kind = step_wanted_ ? ExitKind::SingleStep : ExitKind::HostEvent;
     exit_.instruction_bytes = 0;
-    return step_wanted_;
+    return true;
 }
 
 /// #DB is never delivered here: the core knows whose it is. An exit in its place changes neither DR6 nor

@@ -90,7 +90,7 @@ class Debugger {
     void step_natively(Cpu&, debug::StepPlan const&, bool mind_timers);
     void run_to(Cpu&, debug::StepPlan const&, bool mind_timers);
     void emulate(Cpu&, debug::StepPlan const&, bool mind_timers);
-    bool take_debug_exception(Exit const&, debug::Hits const&);
+    bool take_debug_exception(Cpu&, Exit const&, debug::Hits const&);
     void instruction_done();
     void on_execution_points(u64 points);
     bool resume_flag_passes(u64 points);

@@ -77,7 +77,7 @@ void Debugger::free_turn(Cpu& cpu) {
     Exit const& exit = vp.enter(cpu, true);
     if (is_debug_exception(exit)) {
         debug::Hits const hits = debug::sort_hits(placement_, exit.exception.address);
-        (void)take_debug_exception(exit, hits);
+        (void)take_debug_exception(cpu, exit, hits);
         u64 at_instruction = 0, behind_access = 0;
         debug::for_each_point(hits.points, [&](unsigned i) {
             u64& set = points_[i].spec.kind == PointKind::Execute ? at_instruction : behind_access;
@@ -172,7 +172,7 @@ void Debugger::step_natively(Cpu& cpu, StepPlan const& plan, bool mind_timers) {
     bool done = false;
     if (is_debug_exception(exit)) {
         debug::Hits const hits = debug::sort_hits(for_step_, exit.exception.address);
-        bool const trap = take_debug_exception(exit, hits);
+        bool const trap = take_debug_exception(cpu, exit, hits);
         watched_ |= hits.points;
         done = (trap || hits.points != 0) && hw.read(Reg::Rip) != before;
     } else if (exit.kind == ExitKind::SingleStep) {
@@ -228,7 +228,7 @@ void Debugger::run_to(Cpu& cpu, StepPlan const& plan, bool mind_timers) {
     if (is_debug_exception(exit)) {
         debug::Hits const hits = by_register ? debug::sort_hits(for_step_, shot, exit.exception.address)
                                              : debug::sort_hits(for_step_, exit.exception.address);
-        (void)take_debug_exception(exit, hits);
+        (void)take_debug_exception(cpu, exit, hits);
         watched_ |= hits.points;
         arrived = hits.one_shot;
     } else {
@@ -266,10 +266,11 @@ void Debugger::emulate(Cpu& cpu, StepPlan const& plan, bool mind_timers) {
 }
 
 /// Gives the guest its share of a #DB. @return whether it is a trap of the guest's, behind the instruction
-bool Debugger::take_debug_exception(Exit const& exit, debug::Hits const& hits) {
+bool Debugger::take_debug_exception(Cpu& cpu, Exit const& exit, debug::Hits const& hits) {
     u64 const causes = hits.guest | (exit.exception.address & dr6::kGuests);
     if (causes != 0) {
         guest_->vp().raise_debug(causes);
+        guest_->vp().mind_host(cpu);
     }
     return (exit.exception.address & dr6::kSingleStep) != 0 || hits.guest != 0;
 }

@@ -218,6 +218,7 @@ TEST_CASE("a stepped instruction that faults pushes clean flags", "[svm][window]
     rig.vcpu->request_interrupt_window(true);
     rig.cpu.exit(x::kException + 14, 0x6, 0xdead'b000);
     rig.cpu.exit(x::kCpuid);
+    CHECK(rig.run().kind == ExitKind::HostEvent);
     CHECK(rig.run().kind == ExitKind::Cpuid);
     CHECK((rig.cpu.entries[1].control.intercept_exceptions & (1u << 14)) != 0);
     CHECK(rig.cpu.entry().event_injection == 0x6'8000'0b0e);
@@ -304,9 +305,13 @@ TEST_CASE("an NMI whose delivery was interrupted has not been delivered", "[svm]
     CHECK(rig.cpu.entry().event_injection == 0x8000'0202);
 }
 
-TEST_CASE("#AC that nobody asked for is the guest's; machine checks never are", "[svm][events]") {
+TEST_CASE("#AC that nobody asked for is the guest's, when the core has looked at its clock; machine checks "
+          "never are",
+          "[svm][events]") {
     Rig rig;
     rig.cpu.exit(x::kException + 17, 0);
+    CHECK(rig.run().kind == ExitKind::HostEvent);
+    CHECK(rig.cpu.entries.size() == 1);
     rig.cpu.exit(x::kException + 18);
     Exit const& exit = rig.run();
     CHECK(rig.cpu.entries[1].control.event_injection == 0x8000'0b11);
