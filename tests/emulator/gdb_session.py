@@ -255,6 +255,26 @@ def _two_processors(machine, gdb):
     _usual_pace(machine, "with nobody attached")
 
 
+def _storm(machine, gdb):
+    """Nothing but exceptions that the guest raises for itself: it goes, it stops when told, and its neighbour does not notice."""
+    gdb.connect()
+    gdb.start("continue")
+    machine.expect(r"^\[a\] spin: now", 30)
+    _goes_on(machine)
+    same("signal", gdb.interrupt().signal, "SIGINT")
+    _goes_on(machine)
+    gdb.start("continue")
+    _goes_on(machine)
+    gdb.interrupt()
+    gdb("detach")
+    _goes_on(machine)
+
+
+def _storming(name, letter, **more):
+    return Case(f"storm-{name}", config(partition("a", "guest:spin", startup_mib=16, command_line=letter, debug_wait=True), _good(), debugger="com3"),
+                [expect(_NEIGHBOUR, 120), debug(_storm), *_OFF], debugger=True, forbid=(r"FAIL", r"CORRUPT"), timeout_s=240, **more)
+
+
 _OFF = [ask("stop good off", r"turned off|ended", 30), ask("stop a off", r"all partitions ended", 60)]
 
 CASES = [
@@ -267,6 +287,8 @@ CASES = [
          [expect(r"^ballast: partition b: started", 60), debug(_two, _GUEST), expect(r"^\[a\] debuggee: up", 60),
           ask("stop b off", r"turned off|ended", 30), ask("stop a off", r"all partitions ended", 60)],
          debugger=True, forbid=(r"FAIL",), timeout_s=240),
+    _storming("breakpoint", "b"),
+    _storming("watched-stack", "d", beds=("vmx",)),  # see hostile.py
     Case("two-processors", config(_debuggee(), _debuggee("b"), _good(), debugger="com3"),
          [expect(_NEIGHBOUR, 120), debug(_two_processors, _GUEST),
           ask("stop b off", r"turned off|ended", 30), *_OFF],
