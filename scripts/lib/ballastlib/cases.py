@@ -154,6 +154,20 @@ class Case:
     remark: Callable | None = None
 
 
+@dataclass
+class Command:
+    """A test of one of the commands in scripts/, as a user types it.
+
+    name      unique within its file
+    function  called with (bed, folder): the bed's name for --bed, and an empty folder; a text it returns is why the test fails
+    """
+    name: str
+    function: Callable
+    beds: tuple = ("svm", "vmx")
+    preset: str = "gcc"
+    remark: Callable | None = None
+
+
 def with_both_compilers(case):
     """The case, and the same for the build with Clang, whose name ends with ".clang"."""
     return case, dataclasses.replace(case, name=f"{case.name}.clang", preset="clang")
@@ -241,10 +255,16 @@ def give_up():
 
 
 def run_case(kind, name, case):
-    """Runs a case on the bed of kind "svm" or "vmx". Returns (why it failed or None, log path)."""
+    """Runs a Case or a Command on the bed of kind "svm" or "vmx". Returns (why it failed or None, log path or None)."""
+    bed = BED_OF[kind]
+    if isinstance(case, Command):
+        with tempfile.TemporaryDirectory(prefix="ballast-") as folder:
+            try:
+                return case.function(bed, Path(folder)), None
+            except Failure as failure:
+                return str(failure), None
     RUNS.mkdir(parents=True, exist_ok=True)
     log = RUNS / f"{kind}.{name}.log"
-    bed = BED_OF[kind]
     timeout_s = case.timeout_s * (case.slack if bed == "bochs" else 1)
     log.with_suffix(".gdb").unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="ballast-") as text:
