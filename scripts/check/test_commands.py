@@ -469,6 +469,8 @@ class Registry(unittest.TestCase):
         found = cases.load()
         self.assertGreater(len(found), 5)
         for name, case in found:
+            if isinstance(case, cases.Command):
+                continue
             with self.subTest(name), tempfile.TemporaryDirectory() as folder:
                 dts = Path(folder) / "case.dts"
                 dts.write_text(case.config)
