@@ -237,6 +237,34 @@ class Demo(unittest.TestCase):
         self.assertEqual(len([what for what in missing if what.startswith(("growth", "a fall", "memory"))]), 3)
 
 
+class LiveView(unittest.TestCase):
+    def draw(self, *size):
+        """What is on a terminal of this size."""
+        story = demo.Story()
+        for text in ("[web] ballast-guest: up after 2 s", "[web] memload: phase 2/3: 620 MiB for 30 s",
+                     f"ballast: check: ok {'with very much to say ' * 20}",
+                     "[web] ballast-guest: MemTotal=1047284 kB MemAvailable=1001024 kB ballooned=256000 added=256000 uptime=100.50",
+                     "ballast: | web              | running  |      512 |    256 |   41% | OK           | 256/512/1024     |"):
+            story.take(machine.Line(text, 100.0))
+        output = io.StringIO()
+        with mock.patch.object(shutil, "get_terminal_size", return_value=size), mock.patch.object(sys, "stdout", output):
+            drawn = demo.draw(story, mock.Mock(**{"elapsed_s.return_value": 100.0}), "software QEMU (SVM); no nested KVM: for a long reason", 0)
+        *lines, end = re.sub(r"\x1b\[2K", "", output.getvalue()).split("\n")
+        self.assertEqual((end, len(lines)), ("\x1b[J", drawn))
+        self.assertLess(max(map(len, lines)), size[0])
+        self.assertLess(len(lines), size[1])
+        return lines
+
+    def test_80_columns_hold_it(self):
+        lines = self.draw(80, 24)
+        self.assertIn("Ballast on software QEMU (SVM), 100 s, load 620 MiB    (MiB; Ctrl-C ends)", lines)
+        self.assertIn(f"  [{'#' * 16}{'=' * 16}{'.' * 32}]", lines)
+        self.assertIn("guest: MemTotal 1023, available 978, ballooned 1000, hot-added 1000, up 100 s", lines)
+
+    def test_a_small_terminal_is_not_overrun(self):
+        self.draw(30, 6)
+
+
 class ChoiceOfBed(unittest.TestCase):
     VMX = beds.Kvm("VMX", nested={"kvm_intel": "Y"})
     SVM = beds.Kvm("SVM", nested={"kvm_amd": "1"})

@@ -130,24 +130,28 @@ def interesting(samples):
 
 
 def draw(story, machine, why, drawn):
-    """Redraws the live view in place; returns how many lines it took."""
-    lines = [f"Ballast on {why}, {machine.elapsed_s():.0f} s    (MiB; Ctrl-C ends)", "",
+    """Redraws the live view in place; returns how many lines it took. Made for 80 columns; no line may be longer than the terminal is
+    wide, or what is drawn next would not lie over it."""
+    columns, height = shutil.get_terminal_size((80, 24))
+    lines = [f"Ballast on {why.partition(';')[0]}, {machine.elapsed_s():.0f} s, {story.phase}    (MiB; Ctrl-C ends)",
+             "# demand, = assigned, . up to maximum", "",
              "{:<12} {:<9} {:>8} {:>7} {:>6} {:<13} {:>15}".format("partition", "state", "assigned", "demand", "avail", "status",
                                                                   "min/start/max")]
     for row in story.rows.values():
         lines.append("{:<12} {:<9} {:>8} {:>7} {:>6} {:<13} {:>15}".format(
             row.name, row.state, row.assigned, _mib(row.demand), "-" if row.available is None else f"{row.available}%", row.status,
             f"{row.minimum}/{row.startup}/{row.maximum}"))
-        width = 64
+        width = max(1, min(64, columns - 5))
         assigned = min(width, row.assigned * width // row.maximum)
         demand = min(width, (row.demand or 0) * width // row.maximum)
         bar = "".join("#" if at < demand else "=" if at < assigned else "." for at in range(width))
-        lines.append(f"  [{bar}]  # demand, = assigned, . up to maximum")
+        lines.append(f"  [{bar}]")
     if story.guest:
-        lines.append(f"in the guest: MemTotal {story.guest.total:.0f}, available {story.guest.available:.0f}, ballooned "
-                     f"{_mib(story.guest.ballooned)}, hot-added {_mib(story.guest.added)}, up {story.guest.uptime:.0f} s, {story.phase}")
+        lines.append(f"guest: MemTotal {story.guest.total:.0f}, available {story.guest.available:.0f}, ballooned "
+                     f"{_mib(story.guest.ballooned)}, hot-added {_mib(story.guest.added)}, up {story.guest.uptime:.0f} s")
     lines += ["", *(f"{at:7.1f} s  {text}" for at, text in story.events[-8:])]
-    sys.stdout.write((f"\x1b[{drawn}A" if drawn else "") + "".join(f"\x1b[2K{line[:150]}\n" for line in lines) + "\x1b[J")
+    lines = [line[:columns - 1] for line in lines[:max(1, height - 1)]]
+    sys.stdout.write((f"\x1b[{drawn}A" if drawn else "") + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J")
     sys.stdout.flush()
     return len(lines)
 
