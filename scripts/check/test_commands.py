@@ -18,7 +18,7 @@ from unittest import mock
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
-from ballastlib import beds, cases, console, demo, fdt, gdb, image, machine, run, serial_line  # noqa: E402
+from ballastlib import beds, bench, cases, console, demo, fdt, gdb, image, machine, run, serial_line  # noqa: E402
 from ballastlib import test as test_command  # noqa: E402
 from ballastlib.say import Failure  # noqa: E402
 
@@ -263,6 +263,46 @@ class LiveView(unittest.TestCase):
 
     def test_a_small_terminal_is_not_overrun(self):
         self.draw(30, 6)
+
+
+class Bench(unittest.TestCase):
+    ALL = {"ours": dict.fromkeys([each.name for each in bench.BENCHMARKS + bench.OURS_ALONE] + ["boot-to-init"], 100),
+           "kvm": dict.fromkeys([each.name for each in bench.BENCHMARKS if each.name != "cpuid-stub"], 200), "bare": {"boot-to-init": 100}}
+
+    def report(self, sides, **options):
+        """(whether all was measured, {name: the rest of its line})."""
+        with mock.patch.object(sys, "stdout", io.StringIO()) as output:
+            complete = bench._report("qemu", mock.Mock(**{"only": None, "quick": False, **options}), sides)
+        return complete, {line.split()[1]: line.split(" ", 3)[3] for line in output.getvalue().splitlines()}
+
+    def test_all_is_all(self):
+        complete, lines = self.report(self.ALL)
+        self.assertTrue(complete)
+        self.assertEqual(set(lines), set(self.ALL["ours"]))
+        self.assertEqual((lines["cpuid"], lines["step"]), ("ours=100 kvm=200 ratio=0.50", "ours=100 kvm=- ratio=-"))
+
+    def test_each_that_is_missing_is_missed(self):
+        for side, found in self.ALL.items():
+            for name in found:
+                with self.subTest(f"{side} {name}"):
+                    self.assertFalse(self.report({**self.ALL, side: {key: value for key, value in found.items() if key != name}})[0])
+
+    def test_one_side_is_judged_alone(self):
+        nothing = dict.fromkeys(self.ALL, {})
+        for only, sides in (("ours", ("ours",)), ("kvm", ("kvm", "bare"))):
+            self.assertTrue(self.report({**nothing, **{side: self.ALL[side] for side in sides}}, only=only)[0])
+            self.assertFalse(self.report(nothing, only=only)[0])
+
+    def test_what_the_quick_one_measures_is_printed(self):
+        complete, lines = self.report({"ours": {name: 100 for name in self.ALL["ours"] if name not in bench._OF_A_STOCK_GUEST + ("boot-to-init",)},
+                                       "kvm": self.ALL["kvm"], "bare": {}}, quick=True)
+        self.assertTrue(complete)
+        self.assertIn("step", lines)
+        self.assertNotIn("balloon-2m", lines)
+
+    def test_a_guest_that_measured_nothing_is_no_mistake_of_ours(self):
+        with mock.patch.object(bench, "ours", return_value={}):
+            self.assertEqual(bench.stub_ours("qemu", "gcc", Path("/"), 1), {})
 
 
 class ChoiceOfBed(unittest.TestCase):
