@@ -18,7 +18,7 @@ from unittest import mock
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
-from ballastlib import beds, bench, cases, console, demo, fdt, gdb, image, machine, run, serial_line  # noqa: E402
+from ballastlib import apt, beds, bench, cases, console, demo, fdt, gdb, image, machine, run, serial_line, setup  # noqa: E402
 from ballastlib import test as test_command  # noqa: E402
 from ballastlib.say import Failure  # noqa: E402
 
@@ -263,6 +263,30 @@ class LiveView(unittest.TestCase):
 
     def test_a_small_terminal_is_not_overrun(self):
         self.draw(30, 6)
+
+
+class SetUp(unittest.TestCase):
+    def test_what_apt_could_not_fetch_is_the_reason(self):
+        with tempfile.TemporaryDirectory() as text:
+            archive = apt.PrivateApt(Path(text) / "apt", ["deb http://127.0.0.1:9/debian bookworm main"])
+            archive.options += ["-o", "Acquire::Retries=0", "-o", "Acquire::http::Proxy=DIRECT"]
+            archive.update()
+            for ask in (lambda: archive.depends("no-such-package"), lambda: archive.source("no-such-package", Path(text) / "source"),
+                        lambda: archive.download("no-such-package", Path(text)), lambda: archive.download_closure(["no-such-package"])):
+                with self.assertRaisesRegex(Failure, "no-such-package: failed with status 100\n(.*\n)*.*Failed to fetch http://127.0.0.1:9/"):
+                    ask()
+
+    def test_without_apt(self):
+        with mock.patch.object(shutil, "which", return_value=None), self.assertRaisesRegex(Failure, "this is no Debian"):
+            apt.missing(["gcc"])
+
+    def test_who_asks_for_a_set_up_gets_another_try_for_bochs(self):
+        with tempfile.TemporaryDirectory() as text, mock.patch.object(setup, "BOCHS3", Path(text)), mock.patch.object(setup, "CACHE", Path(text)), \
+                mock.patch.object(setup, "install_packages"), mock.patch.dict(setup._STEPS, {"zydis": mock.Mock(), "kernel": mock.Mock()}), \
+                mock.patch.object(setup.apt, "other_release_lines", side_effect=Failure("no network")) as tried:
+            for action, tries in ((setup.setup, 1), (setup.setup, 1), (lambda: setup.entry([]), 2), (setup.setup, 2)):
+                action()
+                self.assertEqual(tried.call_count, tries)
 
 
 class Bench(unittest.TestCase):

@@ -21,6 +21,8 @@ def as_root(command):
 
 def missing(packages):
     """Those of the packages that are not installed."""
+    if not shutil.which("dpkg-query"):
+        raise Failure("this is no Debian: scripts/setup installs packages with apt, and there is none here")
     listed = run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"])
     installed = {line.split()[0] for line in listed.splitlines() if line.endswith(" installed")}
     return [package for package in packages if package not in installed]
@@ -72,6 +74,7 @@ class PrivateApt:
 
     def __init__(self, folder: Path, lines, *, nothing_installed=False):
         self.folder = folder
+        self._warnings = ""
         for part in ("lists/partial", "cache/archives/partial"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         listing = folder / "sources.list"
@@ -94,13 +97,21 @@ class PrivateApt:
         return [line.replace(" ", f" [signed-by={keyring}] ", 1) for line in lines]
 
     def update(self):
-        run(["apt-get", *self.options, "update", "-qq"], what=f"apt-get update in {self.folder}")
+        """Fetches the lists. apt only warns of those that it cannot have: others may do, or what it had before."""
+        self._warnings = run(["apt-get", *self.options, "update", "-qq"], what=f"apt-get update in {self.folder}").strip()
+
+    def _run(self, command, **options):
+        """run(); what fails behind an update that warned fails for its reason, such as a network that is not there."""
+        try:
+            return run(command, **options)
+        except Failure as failure:
+            raise Failure(f"{failure}\n{self._warnings}".rstrip()) from None
 
     def source(self, package, into: Path):
         """Downloads and unpacks a source package; returns its directory."""
         shutil.rmtree(into, ignore_errors=True)
         into.mkdir(parents=True)
-        run(["apt-get", *self.options, "source", "-qq", package], cwd=into, what=f"apt-get source {package}")
+        self._run(["apt-get", *self.options, "source", "-qq", package], cwd=into, what=f"apt-get source {package}")
         folders = [entry for entry in into.iterdir() if entry.is_dir()]
         if len(folders) != 1:
             raise Failure(f"apt-get source {package} left {len(folders)} directories in {into}")
@@ -112,16 +123,16 @@ class PrivateApt:
         for old in into.glob(f"{package}_*.deb"):
             old.unlink()
         exact = f"{package}={version}" if version else package
-        run(["apt-get", *self.options, "download", "-qq", exact], cwd=into, what=f"apt-get download {exact}")
+        self._run(["apt-get", *self.options, "download", "-qq", exact], cwd=into, what=f"apt-get download {exact}")
         return next(into.glob(f"{package}_*.deb"))
 
     def download_closure(self, packages):
         """Downloads packages with everything they depend on; returns the files."""
-        run(["apt-get", *self.options, "install", "-qq", "-y", "--download-only", *packages],
-            what="apt-get install --download-only " + " ".join(packages))
+        self._run(["apt-get", *self.options, "install", "-qq", "-y", "--download-only", *packages],
+                  what="apt-get install --download-only " + " ".join(packages))
         return sorted((self.folder / "cache/archives").glob("*.deb"))
 
     def depends(self, package):
         """The packages one package depends on directly."""
-        listed = run(["apt-cache", *self.options, "depends", "--important", package])
+        listed = self._run(["apt-cache", *self.options, "depends", "--important", package], what=f"apt-cache depends {package}")
         return [line.split()[-1] for line in listed.splitlines() if line.strip().startswith("Depends:")]

@@ -64,7 +64,9 @@ def fetch_guest_kernel():
         lines = [line.replace("deb-src ", "deb ", 1) for line in apt.source_lines()]
         archive = apt.PrivateApt(CACHE / "apt-binary", lines)
         archive.update()
-        package = next(name for name in archive.depends("linux-image-cloud-amd64") if name.startswith("linux-image-"))
+        package = next((name for name in archive.depends("linux-image-cloud-amd64") if name.startswith("linux-image-")), None)
+        if package is None:
+            raise Failure("linux-image-cloud-amd64 depends on no kernel here: is this another Debian than 12?")
         file = archive.download(package, CACHE / "debs")
         shutil.rmtree(GUEST_KERNEL, ignore_errors=True)
         run(["dpkg-deb", "-x", file, GUEST_KERNEL])
@@ -176,7 +178,7 @@ def fetch_bochs3():
             (CACHE / "bochs3.tmp").rename(BOCHS3)
             shutil.rmtree(CACHE / "apt-trixie")
     except Failure as failure:
-        note(f"Bochs 3.0 is not to be had, Bochs 2.7 is used instead: {failure}")
+        note(f"Bochs 3.0 is not to be had, Bochs 2.7 is used instead until scripts/setup is called again: {failure}")
         BOCHS3.mkdir(parents=True, exist_ok=True)
         (BOCHS3 / "failed").write_text(str(failure))
 
@@ -222,6 +224,7 @@ def entry(arguments):
     if arguments:
         _symbols(from_image=len(arguments) == 2)
         return 0
+    (BOCHS3 / "failed").unlink(missing_ok=True)  # a person asks: try again
     setup()
     note(f"set-up complete ({show(CACHE)})")
     return 0
