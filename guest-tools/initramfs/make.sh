@@ -10,7 +10,7 @@ tree=$1 output=$(realpath -m "$2")
 shift 2
 version=$(ls "$tree/lib/modules")
 root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
+trap 'rm -rf "$root" "$output.$$"' EXIT
 mkdir -p "$root"/{bin,sbin,modules,proc,sys,dev,tmp}
 install -m 755 "${INIT:-$here/init}" "$root/init"
 install -m 755 /bin/busybox "$root/bin/busybox"
@@ -23,10 +23,11 @@ done
 
 number=0
 for module in ${MODULES:-hv_vmbus hv_utils hv_balloon}; do
-    while read -r verb file _; do
-        [ "$verb" = insmod ] || continue
+    while read -r line; do
+        [[ $line =~ ^insmod\ (.*\.ko[.a-z]*)(\ .*)?$ ]] || continue # a path may have spaces; options may follow
+        file=${BASH_REMATCH[1]}
         name=$(basename "$file")
-        ls "$root/modules" | grep -q -- "^[0-9]*-$name\$" && continue
+        compgen -G "$root/modules/[0-9]*-$name" >/dev/null && continue
         number=$((number + 1))
         cp "$file" "$root/modules/$(printf %02d $number)-$name"
     done < <(/sbin/modprobe -d "$tree" -S "$version" --show-depends "$module")
@@ -35,5 +36,5 @@ done
 
 mkdir -p "$(dirname "$output")"
 find "$root" -exec touch -h -d @0 {} +
-(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc --quiet --reproducible -R 0:0) | gzip -9n >"$output.tmp"
-mv "$output.tmp" "$output"
+(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc --quiet --reproducible -R 0:0) | gzip -9n >"$output.$$"
+mv "$output.$$" "$output"

@@ -127,6 +127,12 @@ class ExitStatus(unittest.TestCase):
                 self.assertRegex(done.stderr, rf"(?m)^error: .*{word.split('=')[0]}\b.*(scripts/{command}|{command} --help)")
                 self.assertNotIn("Traceback", done.stderr)
 
+    def test_a_folder_with_files_named_like_modules_of_python(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("argparse", "importlib", "re", "signal", "struct", "subprocess"):
+                (Path(folder) / f"{name}.py").write_text("raise SystemExit('of the folder')")
+            subprocess.run([HERE.parent / "run", "--help"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
     def test_trouble_of_the_machine_is_an_error_and_no_traceback(self):
         for code, said in (("open('/nowhere/x', 'w')", "error: /nowhere/x: No such file or directory\n"),
                            ("open('/dev/full', 'w', buffering=1).write('x\\n')", "error: No space left on device\n"),
@@ -515,6 +521,17 @@ class Debugger(unittest.TestCase):
             self.assertIsNone(debugger.fails("print nothing", "No symbol table"))
             self.assertIn("42", debugger.fails("print 42", "x"))
             self.assertIn("(gdb) print 6 * 7\n$1 = 42\n", debugger.transcript)
+
+    def test_gdb_with_a_file_that_it_cannot_read(self):
+        with tempfile.TemporaryDirectory(prefix="a folder ") as folder:
+            shutil.copy(shutil.which("true"), Path(folder) / "good")
+            with gdb.Gdb(1, Path(folder) / "good", timeout_s=30) as debugger:
+                self.assertIn(f"{folder}/good", debugger("info files"))
+            with mock.patch.object(gdb.subprocess, "Popen", side_effect=subprocess.Popen) as started:
+                with mock.patch.object(gdb.Gdb, "kill", autospec=True, side_effect=gdb.Gdb.kill) as killed:
+                    with self.assertRaisesRegex(gdb.GdbError, "No such file"):
+                        gdb.Gdb(1, Path(folder) / "none", timeout_s=30)
+            self.assertEqual((started.call_count, killed.call_count), (1, 1))
 
     def test_packets_undo_escapes_and_repetitions(self):
         self.assertEqual(gdb.Packets._expand(b"0* 1}\x03x"), b"00001#x")

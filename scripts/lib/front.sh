@@ -15,7 +15,8 @@ ballast_command() {
         $root apt-get update -qq >&2 &&
             $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 >/dev/null || exit 3
     fi
-    PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1 exec python3 -c \
+    # Not from the folder that the command is called in: it may hold files with the names of Python's modules.
+    PYTHONPATH=$here PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 exec python3 -c \
         'import importlib, sys
 from ballastlib import say
 say.main(importlib.import_module("ballastlib." + sys.argv.pop(1)).entry)' "$module" "$@"

@@ -102,10 +102,14 @@ class Gdb:
         quiet = ("set confirm off", "set pagination off", "set width 0", "set height 0", "set debuginfod enabled off",
                  "set style enabled off", f"set remotetimeout {int(max(2, timeout_s / 3))}", "set startup-with-shell off",
                  *([f"set architecture {architecture}"] if architecture else ()), *settings)
-        for each in quiet:
-            self(each)
-        if file:
-            self(f"file {file}", 120)
+        try:
+            for each in quiet:
+                self(each)
+            if file:
+                self(f'file "{file}"', 120)
+        except BaseException:
+            self.__exit__()  # nobody else will end it
+            raise
         self.transcript = ""
 
     # -- gdb's side ----------------------------------------------------------------------------------------------------
