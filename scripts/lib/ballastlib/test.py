@@ -140,7 +140,7 @@ def emulate(chosen, report):
         ended.set()
         cases.give_up()
         for worker in workers:
-            worker.join()
+            worker.join(30)  # a command under test is a process of its own, and may take its time
         raise
 
 
