@@ -41,7 +41,7 @@ struct MemoryRange {
 
 struct CpuRecord {
     std::uint32_t apic_id;
-    std::uint32_t node;  ///< index of the NUMA node (dense, 0 without SRAT)
+    std::uint32_t node;  ///< index of the NUMA node (dense, 0 without SRAT); it may have no memory
     std::uint32_t flags; ///< bit 0: the boot processor
     std::uint32_t reserved;
 };

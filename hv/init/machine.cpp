@@ -175,7 +175,11 @@ void start_processors(Machine& machine) {
 void log_machine(Machine const& machine) {
     u64 const ram_mib = machine.frames.table().ram_pages() * kPageBytes / MiB;
     u64 const free_mib = machine.frames.free_pages() * kPageBytes / MiB;
-    log_info("memory: {} MiB on {} node(s), {} MiB free", ram_mib, machine.frames.node_count(), free_mib);
+    u32 nodes = 0; // that have memory: some are of processors alone
+    for (u32 node = 0; node < machine.frames.node_count(); ++node) {
+        nodes += machine.frames.total_pages(node) != 0 ? 1 : 0;
+    }
+    log_info("memory: {} MiB on {} node(s), {} MiB free", ram_mib, nodes, free_mib);
     if (machine.ram.dropped_bytes() + machine.frames.table().ignored_bytes() != 0) {
         log_warning("memory: {} MiB lie in too many pieces and are not used",
                     (machine.ram.dropped_bytes() + machine.frames.table().ignored_bytes()) / MiB);

@@ -9,11 +9,15 @@ namespace hv::mm {
 /// HostFrames over the frame allocator. Holds no state but its tags: any number may exist.
 class OwnedFrames final : public HostFrames {
   public:
-    OwnedFrames(FrameAllocator& frames, Owner owner, FrameKind kind, u32 node = kAnyNode)
-        : frames_{frames}, owner_{owner}, kind_{kind}, node_{node} {}
+    /// @param near  the node to take frames from while it has any; a node may be one of processors alone
+    OwnedFrames(FrameAllocator& frames, Owner owner, FrameKind kind, u32 near = kAnyNode)
+        : frames_{frames}, owner_{owner}, kind_{kind}, near_{near} {}
 
     void* allocate() override {
-        auto const at = frames_.allocate(0, node_, owner_, kind_);
+        auto at = frames_.allocate(0, near_, owner_, kind_);
+        if (!at.ok() && near_ != kAnyNode) {
+            at = frames_.allocate(0, kAnyNode, owner_, kind_);
+        }
         if (!at.ok()) {
             return nullptr;
         }
@@ -29,6 +33,6 @@ class OwnedFrames final : public HostFrames {
     FrameAllocator& frames_;
     Owner owner_;
     FrameKind kind_;
-    u32 node_;
+    u32 near_;
 };
 } // namespace hv::mm

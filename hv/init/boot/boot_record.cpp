@@ -89,9 +89,9 @@ void RamList::add(u64 base, u64 bytes, u32 node, FrameKind kind) {
 void RamList::fill(BootInfo const& info) {
     count_ = 0;
     dropped_bytes_ = 0;
-    add(0, kPageBytes, 0, FrameKind::Data);
+    add(0, kPageBytes, node_of(info, 0), FrameKind::Data);
     if (info.ap_trampoline != 0) {
-        add(info.ap_trampoline, kPageBytes, 0, FrameKind::Data);
+        add(info.ap_trampoline, kPageBytes, node_of(info, info.ap_trampoline), FrameKind::Data);
     }
     for (u32 i = 0; i < info.memory_count; ++i) {
         handoff::MemoryRange const& range = info.memory[i];
@@ -104,13 +104,13 @@ void RamList::fill(BootInfo const& info) {
             u64 stop = end; // of the piece that lies on one node
             for (u32 n = 0; n < info.node_range_count; ++n) {
                 handoff::NodeRange const& node = info.node_ranges[n];
-                for (u64 border : {node.base, node.base + node.bytes}) {
-                    if (border > at) {
-                        stop = std::min(stop, align_down(border, kPageBytes));
+                for (u64 const border : {node.base, node.base + node.bytes}) {
+                    // A page with a border inside belongs to the node of its first byte.
+                    if (border > at && border < stop) {
+                        stop = align_up(border, kPageBytes);
                     }
                 }
             }
-            stop = stop > at ? stop : end;
             add(at, stop - at, node_of(info, at), kind);
             at = stop;
         }

@@ -21,8 +21,8 @@ class RamList {
     static constexpr usize kMaxRamRanges = 1024;
 
     /// Usable memory is Free, Loader memory Data, images Image. Cut at the borders of NUMA nodes; what no
-    /// node claims belongs to node 0. Frame 0 (a null physical address means "none") and the AP trampoline
-    /// are kept back as Data.
+    /// node claims belongs to node 0, a page with a border inside to the node of its first byte. Frame 0 (a
+    /// null physical address means "none") and the AP trampoline are kept back as Data.
     void fill(BootInfo const& info);
 
     std::span<mm::RamRange const> ranges() const { return std::span{ranges_}.first(count_); }

@@ -125,10 +125,9 @@ bool start_one(SmpSetup const& setup, CpuLocal& local) {
 
 CpuLocal* make_local(SmpSetup const& setup, u32 index, ballast::handoff::CpuRecord const& record) {
     static_assert(sizeof(CpuLocal) <= kPageBytes);
-    u32 const node = record.node < setup.frames.node_count() ? record.node : 0;
-    mm::OwnedFrames pages{setup.frames, mm::Owner::Hypervisor, mm::FrameKind::Data, node};
+    mm::OwnedFrames pages{setup.frames, mm::Owner::Hypervisor, mm::FrameKind::Data, record.node};
     void* const page = pages.allocate();
-    if (page == nullptr || !map_stacks(setup.space, setup.frames, index, node)) {
+    if (page == nullptr || !map_stacks(setup.space, setup.frames, index, record.node)) {
         return nullptr;
     }
     auto* const local = new (page) CpuLocal;

@@ -16,7 +16,7 @@ struct SmpSetup {
     MachineServices& services;
 };
 
-/// Maps the stacks of CPU @p index, with frames of @p node.
+/// Maps the stacks of CPU @p index, with frames of @p node while it has any.
 /// @return false when there is no memory.
 bool map_stacks(mm::HostPageTable& space, mm::FrameAllocator& frames, u32 index, u32 node);
 

@@ -139,6 +139,37 @@ TEST_CASE("a range that spans nodes is cut at their borders, nothing lost or dou
     CHECK(per_node[0] == all - 0x4000000 - 0x1000'0000);
 }
 
+TEST_CASE("borders of nodes off the page grid cut at the next page", "[boot_record]") {
+    auto info = good_record();
+    info->node_count = 2;
+    info->node_range_count = 2;
+    info->node_ranges[0] = {0, 0x4000801, 0, 0};
+    info->node_ranges[1] = {0x4000801, 0x800, 1, 0}; // ends in the page after the one it begins in
+    RamList list;
+    list.fill(*info);
+    u64 on_one = 0;
+    for (auto const& range : list.ranges()) {
+        CHECK(range.base.aligned(kPageBytes));
+        CHECK(range.bytes % kPageBytes == 0);
+        CHECK(node_of(*info, range.base.raw) == range.node);
+        on_one += range.node == 1 ? range.bytes : 0;
+    }
+    CHECK(on_one == kPageBytes);
+    CHECK(list.bytes() == 0xa0000 + 0x100000 + 0x600000 + 0x7800000 + 0x4000'0000ull + 2 * kPageBytes);
+}
+
+TEST_CASE("what is held back of low memory lies on the node of low memory", "[boot_record]") {
+    auto info = good_record();
+    info->node_count = 2;
+    info->node_range_count = 2;
+    info->node_ranges[0] = {0, 0x1'0000'0000, 1, 0};
+    info->node_ranges[1] = {0x1'0000'0000, 0x4000'0000, 0, 0};
+    RamList list;
+    list.fill(*info);
+    CHECK(list.ranges()[0].node == 1);
+    CHECK(list.ranges()[1].node == 1);
+}
+
 TEST_CASE("more pieces than the list holds are counted, not lost from sight", "[boot_record]") {
     auto info = good_record();
     info->memory_count = handoff::kMaxMemoryRanges;

@@ -134,3 +134,25 @@ TEST_CASE("owned frames come zeroed and tagged", "[mm][heap]") {
     }
     CHECK(all.size() == bed.free_at_start);
 }
+
+TEST_CASE("owned frames come from the node asked for, and from another when it has none", "[mm][heap]") {
+    hv::test::ArenaRam ram{Hpa{0}, 8 * MiB};
+    RamRange const ranges[] = {{Hpa{0}, 4 * MiB, 0}, {Hpa{4 * MiB}, 4 * MiB, 2}};
+    auto const frames = std::make_unique<FrameAllocator>();
+    REQUIRE(frames->build(ranges, ram.map()).ok());
+    auto const node_of_next = [&](u32 near) {
+        OwnedFrames owned{*frames, Owner::Hypervisor, FrameKind::Data, near};
+        void* const page = owned.allocate();
+        REQUIRE(page != nullptr);
+        return u32{frames->table().at(owned.physical(page)).node};
+    };
+    CHECK(node_of_next(0) == 0);
+    CHECK(node_of_next(2) == 2);
+    for (u32 const processors_alone : {1u, 3u, FrameTable::kMaxNodes + 1}) {
+        CHECK(node_of_next(processors_alone) != processors_alone);
+    }
+    while (frames->free_pages(0) != 0) {
+        CHECK(node_of_next(0) == 0);
+    }
+    CHECK(node_of_next(0) == 2); // used up
+}
