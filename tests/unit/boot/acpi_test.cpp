@@ -178,6 +178,50 @@ TEST_CASE("an entry with a lying length ends the table", "[boot][acpi]") {
     CHECK(ids(cpus) == std::vector<std::uint32_t>{0, 1});
 }
 
+TEST_CASE("an affinity with no length ends the SRAT", "[boot][numa]") {
+    Bytes body;
+    body.zeros(12)
+        .append(memory_affinity(0, 0x1000, 3))
+        .u8(1)
+        .u8(0)
+        .append(memory_affinity(0x1000, 0x1000, 4));
+    auto const map = std::make_unique<NumaMap>(acpi_table_of("SRAT", body).span());
+    std::vector<NodeRange> ranges(8);
+    CHECK(map->write_ranges(ranges, ~0ull) == 1);
+}
+
+TEST_CASE("an entry shorter than its type is left out, and its neighbours are not", "[boot][acpi]") {
+    // Where the rest of the short entry would be, the next one begins, with bits that would pass for
+    // "enabled".
+    auto const cut = [](Bytes entry, std::size_t bytes) {
+        entry.data().resize(bytes);
+        entry.set_u8(1, static_cast<std::uint8_t>(bytes));
+        return entry;
+    };
+    Bytes const ones =
+        Bytes{}.u8(0xff).u8(40).u64(~0ull).u64(~0ull).u64(~0ull).u64(~0ull).u32(~0u).u16(0xffff);
+    for (std::size_t bytes = 2; bytes < 40; bytes++) {
+        std::vector<Bytes> entries{cut(memory_affinity(0x1000, 0x1000, 1), bytes), ones};
+        if (bytes < 24) entries.insert(entries.end(), {cut(x2apic_affinity(1, 2), bytes), ones});
+        if (bytes < 16) entries.insert(entries.end(), {cut(cpu_affinity(1, 3), bytes), ones});
+        entries.push_back(memory_affinity(0x2000, 0x1000, 4));
+        auto const map = std::make_unique<NumaMap>(srat(entries).span());
+        CHECK(map->node_count() == 1);
+        std::vector<NodeRange> ranges(8);
+        REQUIRE(map->write_ranges(ranges, ~0ull) == 1);
+        CHECK(ranges[0].base == 0x2000);
+    }
+    for (std::size_t bytes = 2; bytes < 16; bytes++) {
+        Bytes body;
+        body.zeros(8).append(cut(local_x2apic(1, 1), bytes)).append(ones);
+        if (bytes < 8) body.append(cut(local_apic(2, 1), bytes)).append(ones);
+        body.append(local_apic(3, 1));
+        CpuSet cpus{0};
+        add_madt_cpus(acpi_table_of("APIC", body).span(), cpus);
+        CHECK(ids(cpus) == std::vector<std::uint32_t>{0, 3});
+    }
+}
+
 TEST_CASE("proximity domains become dense nodes in their order", "[boot][numa]") {
     Bytes const table =
         srat({memory_affinity(0x100000000, 0x40000000, 0x01020304), cpu_affinity(3, 0x01020304),
