@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processors: one that lacks what is needed; two with a partition on each: kicks, the rendezvous and the clock across them."""
+"""Processors and nodes: a processor that lacks what is needed; two with a partition on each: kicks, the rendezvous and the clock across
+them; memory on two NUMA nodes."""
 import re
 
 from ballastlib.cases import Case, ask, call, config, expect, partition, send
@@ -53,12 +54,84 @@ def _counting(*names, seconds=3, within_s=180):
     return call(wait)
 
 
-def _on_two_nodes(name, *steps, **host):
-    """600 MiB on two nodes of 512 MiB each, which only QEMU can have."""
-    return Case(name, config(_steady("one"), partition("wide", "guest:steady", startup_mib=600, auto_start=False), **host),
-                [expect(r"^ballast: memory: \d+ MiB on 2 node\(s\)", 90), expect(r"^\[one\] steady 1$", 90), send("start wide"), *steps,
-                 ask("check", _CHECKED, 60), ask("stop one off", r"partition one: turned off", 60)],
-                ends=None, forbid=(r"FAIL", r"CORRUPT"), numa_nodes=2, beds=("svm",))
+_NODE_MIB = 512
+_NARROW_MIB, _WIDE_MIB = 300, 600  # what fits on one node once, and what fits on none but would fit beside it
+_OWN_MIB = 4  # at most what the hypervisor takes for itself for such a partition
+
+
+def _free_mib(machine):
+    """Free memory in all, as `check` counts it frame by frame."""
+    return int(_FREE.search(machine.command_lines("check", _CHECKED, 60)[-1]).group(1)) / 256
+
+
+def _refused(machine):
+    """Starts a partition that is too large for a node. Returns the emptiest node and what it is said to have free."""
+    machine.send("start wide")
+    found = machine.expect(rf"^ballast: error: partition wide: not started: {_WIDE_MIB} MiB do not fit on one NUMA node "
+                           r"\(the emptiest, node (\d+), has (\d+) MiB\); allow numa-spanning or lower startup-mib$", 30)
+    return int(found.group(1)), int(found.group(2))
+
+
+def _started(machine, name):
+    machine.send(f"start {name}")
+    machine.expect(rf"^\[{name}\] steady 1$", 90)
+
+
+def _stopped(machine, name, free_mib):
+    """Turns a partition off; a text when not exactly so much is free then."""
+    machine.send(f"stop {name} off")
+    machine.expect(rf"^ballast: partition {name}: turned off", 30)
+    found = _free_mib(machine)
+    return None if found == free_mib else f"{found} MiB are free after {name}, {free_mib} before it"
+
+
+def _stays_on_one(machine):
+    """What the refusals say of the emptiest node, before and while a partition is there, gives what each node has: this partition's memory
+    comes from the one and leaves the other alone."""
+    free = _free_mib(machine)
+    first, first_mib = _refused(machine)
+    other_mib = free - first_mib
+    if not other_mib - 2 <= first_mib <= _NODE_MIB:  # the refusal says whole MiB
+        return f"node {first}, the emptiest of two of {_NODE_MIB} MiB, has {first_mib} of {free} MiB"
+    _started(machine, "narrow")
+    taken = free - _free_mib(machine)
+    if not _NARROW_MIB <= taken <= _NARROW_MIB + _OWN_MIB:
+        return f"{_NARROW_MIB} MiB took {taken}"
+    second, second_mib = _refused(machine)
+    if second == first or abs(second_mib - other_mib) > _OWN_MIB:
+        return f"node {second} has {second_mib} MiB beside {_NARROW_MIB} MiB on node {first}, {other_mib} before"
+    why = _stopped(machine, "narrow", free)
+    if why:
+        return why
+    again = _refused(machine)
+    return None if again == (first, first_mib) else f"node {again[0]} is the emptiest, {again[1]} MiB, after node {first}, {first_mib} MiB"
+
+
+def _lies_on_both(machine):
+    """A partition that is larger than a node runs, and all of it comes back."""
+    free = _free_mib(machine)
+    _started(machine, "wide")
+    taken = free - _free_mib(machine)
+    if not _WIDE_MIB <= taken <= _WIDE_MIB + _OWN_MIB:
+        return f"{_WIDE_MIB} MiB took {taken}"
+    machine.expect(r"^\[wide\] steady 3$", 60, stop=r"CORRUPT|panic")
+    return _stopped(machine, "wide", free)
+
+
+def _on_two_nodes(name, step, *, nodes=2, first=(), host=None, **machine):
+    """A machine with two nodes of 512 MiB each. nodes: how many the loader finds, with those that have no memory; first: steps before it."""
+    return Case(name, config(_steady("one"), partition("narrow", "guest:steady", startup_mib=_NARROW_MIB, auto_start=False),
+                             partition("wide", "guest:steady", startup_mib=_WIDE_MIB, auto_start=False), **(host or {})),
+                [*first, expect(rf"^ballast: loader: processors: 1, NUMA nodes: {nodes}, ACPI: found$", 90),
+                 expect(r"^ballast: memory: 10\d\d MiB on 2 node\(s\)", 60), expect(r"^\[one\] steady 1$", 90), call(step),
+                 ask("stop one off", r"all partitions ended", 60)],
+                forbid=(r"FAIL", r"CORRUPT"), memory_mib=2 * _NODE_MIB, **machine)
+
+
+def _on_nodes_of_firmware(name, step, **how):
+    """Bochs has no NUMA: tests/firmware describes the nodes, on both beds, and starts the loader. The processor is on a third."""
+    files = {"/EFI/BOOT/BOOTX64.EFI": "tests/firmware/two-nodes.EFI", "/EFI/BOOT/BALLAST.EFI": "boot/efi/BOOTX64.EFI"}
+    return _on_two_nodes(name, step, nodes=3, first=[expect(r"^test firmware: the SRAT has two nodes with memory$", 90)], files=files, **how)
 
 
 def _lacks(bed, feature, backend):
@@ -71,8 +144,9 @@ def _lacks(bed, feature, backend):
 CASES = [
     _lacks("svm", r"nested paging \(CPUID Fn8000_000A EDX\[NP\]\)", "SVM/NPT"),
     _lacks("vmx", "enable EPT", "VMX/EPT"),
-    _on_two_nodes("one-node", expect(r"^ballast: error: partition wide: not started: 600 MiB do not fit on one NUMA node .*allow numa-spanning", 30)),
-    _on_two_nodes("spanning", expect(r"^\[wide\] steady 1$", 60), numa_spanning=True),
+    _on_nodes_of_firmware("one-node", _stays_on_one),
+    _on_nodes_of_firmware("spanning", _lies_on_both, host={"numa_spanning": True}),
+    _on_two_nodes("one-node-qemu", _stays_on_one, numa_nodes=2, beds=("svm",)),
     Case("one-each", config(_steady("one"), _steady("two")),
          [expect(r"^\[two\] steady 1$", 180), _counting("one", "two", seconds=2), call(_placed), ask("check", _CHECKED, 60),
           ask("dump one", r"rip 0000000000[0-9a-f]{6} "), ask("dump two", r"rip 0000000000[0-9a-f]{6} "),
