@@ -32,20 +32,7 @@ kEnd   equ 0x4000                           ; 64 MiB
     cmp byte [which], %1
     jne %%other
     call ask_for_request
-%rotate 2
-    mov dword [balloon_answer + 12], %1 * 2
-    mov edi, balloon_answer + 16
-%assign sent 0
-%rep %0 - 3
-%rotate 1
-    mov rax, %1
-    stosq
-%assign sent sent + 1
-%endrep
-    mov word [balloon_answer + 2], 16 + sent * 8
-    mov esi, balloon_answer
-    mov ecx, 16 + sent * 8
-    call ring_send
+    answer %{3:-1}
     call must_be_ignored
     jmp lied
 %%other:

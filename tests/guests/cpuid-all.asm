@@ -120,6 +120,8 @@ main:
     mov eax, -1
     mov edx, -1
     must_fault 13, xsetbv
+    mov eax, 7                          ; as good for XCR0 as can be
+    xor edx, edx
     mov ecx, 1
     must_fault 13, xsetbv               ; XCR1
     say "cpuid-all: "

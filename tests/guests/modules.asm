@@ -28,6 +28,27 @@ main:
     add rcx, 1 << 20
     cmp rdi, rcx
     must jbe, "modules: beyond the memory"
+    mov r8d, [rbx + 48]             ; the map: an entry that is RAM holds it
+    mov r9d, [rbx + 44]
+    add r9, r8
+.entry:
+    cmp r8, r9
+    jae .held                       ; equal or behind: in none
+    cmp dword [r8 + 20], 1
+    jne .another
+    cmp rax, [r8 + 4]
+    jb .another
+    mov rcx, [r8 + 4]
+    add rcx, [r8 + 12]
+    cmp rdi, rcx
+    jbe .held
+.another:
+    mov ecx, [r8]
+    lea r8, [r8 + rcx + 4]
+    jmp .entry
+.held:
+    cmp r8, r9
+    must jb, "modules: in no RAM of the memory map"
     say "modules: "
     mov eax, edi
     sub eax, [r13]

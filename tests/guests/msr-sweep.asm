@@ -37,7 +37,11 @@ sweep_range:
     cmp rbx, -1
     jne .no_read
     inc qword [good_reads]
+    jmp .writes
 .no_read:
+    cmp rbx, 13
+    must je, "a refused MSR read is not #GP"
+.writes:
     xor eax, eax
     xor edx, edx
     call write

@@ -3,7 +3,7 @@
 ; of range, packets longer than the ring. After each, an honest channel must still work.
 %include "lib.inc"
 %include "hyperv.inc"
-; gpadl_with COUNT OF PAGES, range bytes, range count, byte count, byte offset: a list of bad shape must be refused
+; bad_gpadl COUNT OF PAGES, range bytes, range count, byte count, byte offset: a list of bad shape must be refused
 %macro bad_gpadl 5
     call honest_gpadl
     mov word [gpadl + 16], %2
@@ -35,8 +35,6 @@
     call signal_host
     mov eax, 50
     call wait_ms
-    mov eax, [kRing + 4]
-    mov [read_before], eax
     mov edi, kRing
     mov dword [rdi], 0
     mov dword [rdi + 4], 0
@@ -382,7 +380,6 @@ body: dd 9, 0, 0, 0
     times 28 dq kRing >> 12
 section .bss
 rings: resq 1
-read_before: resd 1
 first_id: resd 1
 gpadl_id_copy: resd 1
 noise: resq 20
