@@ -76,8 +76,7 @@ def _commands(machine, gdb):
         same("until", gdb.resume("until").function, "recursion")
     gdb("delete")
     gdb("break scenario_done")
-    gdb("tbreak recursion")
-    scenarios.finish("kRecursion") if gdb.pc != elf["recursion"] else None
+    scenarios.finish("kRecursion")
     gdb("set var rounds = 3")
     scenarios.begin("kHotLoop")
     gdb("tbreak hot_loop")

@@ -83,7 +83,7 @@ class Scenarios:
 
     def ended(self, stop, name):
         check(stop.function == "scenario_done", f"{name}: stopped at {stop.function} {stop.pc:#x} instead of its end: {stop.reason}")
-        contains(name, stop.text, f"which=", name, "ok=true")
+        contains(name, stop.text, "which=", f"={name},", "ok=true")
 
     def run(self, name, timeout_s=None):
         self.begin(name)
