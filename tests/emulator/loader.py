@@ -78,6 +78,11 @@ CASES = [
     _refused("damaged-configuration", {"/ballast/ballast.dtb": b"\xd0\x0d\xfe\xed" + bytes(100)},
              r"^ballast: loader: error: /ballast/ballast\.dtb: damaged"),
     _refused("missing-image", {_KERNEL: None}, rf"^ballast: loader: error: {_KERNEL}: not found", configuration=_TWO),
+    # What it needs is on another disk too, and bad there: only its own volume counts.
+    Case("own-volume", config(partition("good", "guest:steady", startup_mib=16)),
+         [expect(r"^\[good\] steady 1$", 120), ask("stop good off", r"^ballast: all partitions ended: off", 30)],
+         first_disk={"/ballast/hv.elf": b"\x7fELF" + bytes(200), "/ballast/ballast.dtb": b"\xd0\x0d\xfe\xed" + bytes(100),
+                     "/images/0-steady": bytes(100)}),
     # That one is looked into by the hypervisor: the others' partitions start.
     Case("damaged-image", _TWO,
          [expect(rf"^ballast: error: partition broken: kernel '{_KERNEL}' is no bzImage, PVH ELF or multiboot kernel", 90), expect(r"^\[good\] steady 2$", 60),

@@ -18,10 +18,12 @@ def _show(machine, name, pattern):
     return re.search(pattern, machine.command_lines(f"show {name}", pattern, 60)[-1]).group(1)
 
 
-def _placed(machine):
+def _placed(*names):
     """Each partition has a processor of its own."""
-    found = [_show(machine, name, r"processor (\d+),") for name in ("one", "two")]
-    return None if sorted(found) == ["0", "1"] else f"placed on {found}"
+    def look(machine):
+        found = [int(_show(machine, name, r"processor (\d+),")) for name in names]
+        return None if sorted(found) == list(range(len(names))) else f"placed on {found}"
+    return call(look)
 
 
 def _kept_pace(*names):
@@ -148,7 +150,7 @@ CASES = [
     _on_nodes_of_firmware("spanning", _lies_on_both, host={"numa_spanning": True}),
     _on_two_nodes("one-node-qemu", _stays_on_one, numa_nodes=2, beds=("svm",)),
     Case("one-each", config(_steady("one"), _steady("two")),
-         [expect(r"^\[two\] steady 1$", 180), _counting("one", "two", seconds=2), call(_placed), ask("check", _CHECKED, 60),
+         [expect(r"^\[two\] steady 1$", 180), _counting("one", "two", seconds=2), _placed("one", "two"), ask("check", _CHECKED, 60),
           ask("dump one", r"rip 0000000000[0-9a-f]{6} "), ask("dump two", r"rip 0000000000[0-9a-f]{6} "),
           # What is asked for on CPU 0 reaches the other in the middle of its guest's turn.
           send("restart two"), expect(r"^\[two\] steady 1$", 60), _counting("one", "two", seconds=1),
@@ -158,6 +160,12 @@ CASES = [
           ask("check", _CHECKED, 60), call(_all_back),
           ask("stop two off", r"all partitions ended", 60)],
          forbid=(r"FAIL", r"CORRUPT"), cpus=2, timeout_s=400),
+    Case("four", config(*(_steady(name) for name in ("one", "two", "three", "four"))),
+         [expect(r"^ballast: processors: 4 of 4 run ", 120), _counting("one", "two", "three", "four", seconds=2),
+          _placed("one", "two", "three", "four"), ask("check", _CHECKED, 60), call(_kept_pace("one", "two", "three", "four")),
+          *(send(f"stop {name} off") for name in ("one", "two", "three")), expect(r"^ballast: partition three: turned off", 30),
+          ask("stop four off", r"all partitions ended", 60)],
+         forbid=(r"FAIL", r"CORRUPT"), cpus=4, timeout_s=400),
     # A kick may come at any place of an exit's way. Each `check` stops the other CPU by one.
     Case("kicks", config(_steady("one"), partition("two", "guest:exit-storm", startup_mib=16)),
          [expect(r"^\[one\] steady 1$", 180), *[ask("check", _CHECKED, 60)] * 8, _counting("one", "two", seconds=2), call(_kept_pace("one")),

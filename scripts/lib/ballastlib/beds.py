@@ -40,6 +40,7 @@ class Hardware:
     serial_files: dict = field(default_factory=dict)  # {2: path}: output of COM2 and up into files
     serial_sockets: dict = field(default_factory=dict)  # {3: address}: COM2 and up connect to a socket that is listened on
     screen: bool = False             # a display for Machine.screen(); a machine that has stopped then stays, to be looked at
+    first_disk: Path | None = None   # one more, before that which is told apart: the firmware looks there first
     x_display: str | None = None     # bochs: the X server for that, as DISPLAY has it
     extra: tuple = ()                # more arguments for QEMU
 
@@ -146,8 +147,8 @@ def qemu_command(hardware: Hardware, disk: Path | None, com1, folder: Path):
             command += ["-serial", f"file:{hardware.serial_files[number]}"]
         elif any(other > number for other in (*hardware.serial_files, *hardware.serial_sockets)):
             command += ["-serial", "null"]
-    if disk:
-        command += ["-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}", "-device", "ide-hd,drive=disk,bus=ide.0"]
+    for place, file in enumerate(filter(None, (hardware.first_disk, disk))):
+        command += ["-drive", f"if=none,id=disk{place},format=raw,snapshot=on,file={file}", "-device", f"ide-hd,drive=disk{place},bus=ide.{place}"]
     if hardware.numa_nodes > 1:
         part = hardware.memory_mib // hardware.numa_nodes
         per_node = max(1, hardware.cpus // hardware.numa_nodes)
@@ -216,8 +217,8 @@ def bochs_command(hardware: Hardware, disk: Path | None, com1, folder: Path, *, 
         f"info: action=report, {ignored}",
         "panic: action=fatal",
     ]
-    if disk:
-        lines.append(f"ata0-master: type=disk, path={disk}, mode=flat")
+    for place, file in zip(("master", "slave"), filter(None, (hardware.first_disk, disk))):
+        lines.append(f"ata0-{place}: type=disk, path={file}, mode=flat")
     if cdrom:
         lines.append(f"ata1-master: type=cdrom, path={cdrom}, status=inserted")
     for number, path in hardware.serial_files.items():

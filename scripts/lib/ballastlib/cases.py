@@ -126,6 +126,7 @@ class Case:
     preset     the build that loader, hypervisor, guests and their symbols come from, see with_both_compilers()
     cpus, memory_mib, numa_nodes, virtualization, nested_paging, screen   what the machine has, see beds.Hardware
     files      changes to the disk: {ESP path: bytes, or the name of a file of the build, or None to leave the file out}
+    first_disk files of one more disk, which the firmware sees before the case's own: {ESP path: bytes}
     debugger   the serial port that the configuration gives to the debugger is a TCP port, see debug()
     real_time  idle time passes instead of being skipped (QEMU): for clocks that must not run while gdb thinks
     prepare    called before the machine starts, for what has to be fetched; a text it returns is why the test fails
@@ -148,6 +149,7 @@ class Case:
     screen: bool = False
     nested_paging: bool = True
     files: dict = field(default_factory=dict)
+    first_disk: dict = field(default_factory=dict)
     debugger: bool = False
     real_time: bool = False
     prepare: Callable | None = None
@@ -276,8 +278,12 @@ def run_case(kind, name, case):
                 return why, log
             disk = folder / "disk.img"
             image.make_disk(disk, _files(case, folder))
+            first = folder / "first.img" if case.first_disk else None
+            if first:
+                image.make_disk(first, case.first_disk)
             hardware = beds.Hardware(bed=bed, cpus=case.cpus, memory_mib=case.memory_mib, numa_nodes=case.numa_nodes,
-                                     virtualization=case.virtualization, nested_paging=case.nested_paging, screen=case.screen, real_time=case.real_time)
+                                     virtualization=case.virtualization, nested_paging=case.nested_paging, screen=case.screen, real_time=case.real_time,
+                                     first_disk=first)
             line = None
             if case.debugger:
                 line = SerialLine(image.debugger_com(image.compile_configuration(folder / "case.dts")), record=[])
