@@ -282,6 +282,15 @@ class SetUp(unittest.TestCase):
                 with self.assertRaisesRegex(Failure, "no-such-package: failed with status 100\n(.*\n)*.*Failed to fetch http://127.0.0.1:9/"):
                     ask()
 
+    def test_progress_of_an_installation(self):
+        told = []
+        progress = apt.Progress(told.append)
+        lines = ["dlstatus:1:4.0:Retrieving file 1 of 9", "dlstatus:2:31.5:Retrieving file 2 of 9", "dlstatus:2:33:Retrieving file 2 of 9",
+                 "E: Unable to correct problems", "pmstatus:libc6:amd64:20.5:Unpacking libc6:amd64", "pmstatus:dpkg-exec:19.9:Running dpkg",
+                 "pmstatus:gcc:100.0:Installed gcc"]
+        self.assertEqual([line for line in lines if not progress.take(line)], ["E: Unable to correct problems"])
+        self.assertEqual([text.strip() for text in told], ["downloaded 30 %", "installed 20 %", "installed 100 %"])
+
     def test_without_apt(self):
         with mock.patch.object(shutil, "which", return_value=None), self.assertRaisesRegex(Failure, "this is no Debian"):
             apt.missing(["gcc"])

@@ -5,10 +5,12 @@
 installed: source packages and packages of another release.
 """
 import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
-from .say import Failure, run
+from .say import Failure, note, run
 
 
 def as_root(command):
@@ -32,10 +34,40 @@ def update():
     run(as_root(["apt-get", "update", "-qq"]), what="apt-get update")
 
 
+_STATUS = re.compile(r"(dl|pm)status:.*?:([\d.]+):")
+
+
+class Progress:
+    """Tells how far apt is, from the lines of its APT::Status-Fd: each tenth of the download, then of the installation."""
+
+    def __init__(self, say=note):
+        self._say, self._told = say, {"dl": 0, "pm": 0}
+
+    def take(self, line):
+        """@return whether the line was one of those."""
+        match = _STATUS.match(line)
+        if not match:
+            return False
+        kind, tenth = match.group(1), int(float(match.group(2)) // 10)
+        if tenth > self._told[kind]:
+            self._told[kind] = tenth
+            self._say(f"   {'downloaded' if kind == 'dl' else 'installed'} {10 * tenth} %")
+        return True
+
+
 def install(packages):
-    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    run(as_root(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", "--no-install-recommends",
-                 *packages]), env=environment, what="apt-get install")
+    """Installs packages as root, telling how far it is."""
+    # Standard output, for sudo passes no other file on.
+    command = as_root(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", "--no-install-recommends",
+                       "-o", "APT::Status-Fd=1", *packages])
+    progress, rest = Progress(), []
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace") as running:
+        for line in running.stdout:
+            if not progress.take(line):
+                rest.append(line)
+    if running.returncode != 0:
+        raise Failure(f"apt-get install: failed with status {running.returncode}\n{''.join(rest[-30:])}".rstrip())
 
 
 def archives():
@@ -58,7 +90,6 @@ def source_lines():
 
 def other_release_lines(release):
     """deb lines for another Debian release on the mirror that serves the machine's own release."""
-    import re
     codename = ""
     for line in Path("/etc/os-release").read_text().splitlines():
         match = re.match(r'VERSION_CODENAME="?(\w+)', line)
