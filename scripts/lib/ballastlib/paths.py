@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where things lie in the tree. Everything made by a command is under build/."""
-import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -14,9 +13,8 @@ BOCHS3 = CACHE / "bochs3"
 
 
 def preset_dir(preset: str) -> Path:
-    """The build directory of a CMake preset ("gcc" or "clang"); BALLAST_BUILD_DIR names another for all of them."""
-    other = os.environ.get("BALLAST_BUILD_DIR")
-    return Path(other) if other else BUILD / preset
+    """The build directory of a CMake preset ("gcc" or "clang")."""
+    return BUILD / preset
 
 
 def show(path: Path) -> str:
