@@ -84,8 +84,11 @@ _STARTED = expect(r"^ballast: partition a: started", 60)
 CASES = [
     Case("attached", config(_guest("a"), debugger="com3"),
          [_STARTED, debug(_dies("kTripleFault", "triple_fault"), _GUEST), expect(r"^ballast: .*partition a: crashed: triple fault", 30),
-          send("start a"), _STARTED, debug(_dies("kPanic", "panic"), _GUEST), send("start a"), _STARTED,
-          debug(_dies("kCrashRegisters", "panic"), _GUEST)], debugger=True, ends=None, timeout_s=300),
+          send("start a"), _STARTED, debug(_dies("kPanic", "panic"), _GUEST),
+          expect(r"^ballast: .*partition a: debuggee: the kernel has died.for a test$", 30), send("start a"), _STARTED,
+          debug(_dies("kCrashRegisters", "panic"), _GUEST),
+          expect(r"^ballast: .*partition a: the guest reports a crash: bad 8100 [0-9a-f]{16} 1234 5678$", 30),
+          expect(r"^ballast: .*partition a: crashed: the guest reports a panic", 30)], debugger=True, ends=None, timeout_s=300),
     Case("post-mortem", config(_guest("a", auto_start=False), partition("good", "guest:steady", startup_mib=16), debugger="com3"),
          [expect(r"^\[good\] steady", 60), send("start a"), _STARTED, debug(_let_go, _GUEST),
           expect(r"^ballast: .*partition a: crashed: triple fault", 60), debug(_post_mortem, _GUEST), ask("list", r"\| a +\| (off|crashed)", 30),
