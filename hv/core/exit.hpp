@@ -33,10 +33,12 @@ enum class ExitKind : u8 {
 };
 
 struct NestedFaultExit {
-    Gpa gpa;          ///< byte address
-    Access access;    ///< what was tried: one of R, W, X
-    bool present;     ///< a translation existed but denied the access
-    bool during_walk; ///< the access was the processor's own walk of the guest's page tables
+    Gpa gpa;              ///< byte address
+    Access access;        ///< what was tried: one of R, W, X
+    bool present;         ///< a translation existed but denied the access
+    bool during_walk;     ///< the access was the processor's own walk of the guest's page tables
+    bool during_delivery; ///< it was made for an event, which waits again: tables or stack, not the
+                          ///< instruction
 };
 struct IoExit {
     u16 port;

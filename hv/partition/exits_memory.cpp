@@ -32,9 +32,11 @@ void VirtualProcessor::on_nested_fault(Exit const& exit) {
     case mm::Touch::NotAdded:
     case mm::Touch::Hole: break;
     }
-    if (fault.during_walk || fault.access == Access::X) {
-        // Page tables or code where no memory is: what a processor would make of an open bus is a machine
-        // check; #GP ends it sooner.
+    if (fault.during_walk || fault.during_delivery || fault.access == Access::X) {
+        // Page tables, code, an exception's stack where no memory is: what a processor would make of an open
+        // bus is a machine check; #GP ends it sooner. An event that cannot be delivered must not go back as
+        // it came: its next try would exit before the processor looks at interrupts, for ever. With #GP it
+        // becomes a double fault, then a triple fault.
         ++counters_.hole_touches;
         raise_gp();
         return;

@@ -33,7 +33,8 @@ void decode_nested_fault(arch::Vmcb const& vmcb, Exit& exit) {
     exit.fault = {.gpa = Gpa{vmcb.control.exit_info2},
                   .access = access,
                   .present = n::Present::get(info) != 0,
-                  .during_walk = n::TableWalk::get(info) != 0};
+                  .during_walk = n::TableWalk::get(info) != 0,
+                  .during_delivery = arch::svm::event::Valid::get(vmcb.control.exit_interrupt_info) != 0};
 }
 
 void decode_control_register(arch::Vmcb const& vmcb, SvmFeatures const& features, u64 code, Exit& exit) {

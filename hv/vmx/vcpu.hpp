@@ -104,7 +104,7 @@ class VmxVcpu final : public VirtVcpu {
     bool finish_debug_exception(u64 type);
     bool report_debug(u64 causes, u8 instruction_bytes);
     bool finish_control_register();
-    void recall_interrupted_delivery();
+    bool recall_interrupted_delivery();
     void deliver_again(u32 information);
     void note_fault_like_exit();
 

@@ -43,12 +43,15 @@ bool VmxVcpu::finish_exit(u32 reason) {
     return true;
 }
 
-/// The exit came in the middle of delivering an event through the guest's IDT: deliver it again.
-inline void VmxVcpu::recall_interrupted_delivery() {
+/// If the exit came in the middle of delivering an event through the guest's IDT: deliver it again. @return
+/// whether it did
+inline bool VmxVcpu::recall_interrupted_delivery() {
     u32 const information = vmcs_.read_known(f::idt_vectoring_information);
-    if (interruption::Valid::get(information) != 0) [[unlikely]] {
+    bool const interrupted = interruption::Valid::get(information) != 0;
+    if (interrupted) [[unlikely]] {
         deliver_again(information);
     }
+    return interrupted;
 }
 
 void VmxVcpu::deliver_again(u32 information) {
@@ -74,7 +77,7 @@ void VmxVcpu::finish_nested_fault() {
     exit_.kind = ExitKind::NestedFault;
     exit_.instruction_bytes = 0;
     decode_ept_violation(qualification, vmcs_.read_known(f::guest_physical_address), exit_.fault);
-    recall_interrupted_delivery();
+    exit_.fault.during_delivery = recall_interrupted_delivery();
     note_fault_like_exit();
     bool const in_iret = arch::vmx::ept_violation::NmiUnblockingByIret::get(qualification) != 0;
     if (in_iret && !pending_.valid()) [[unlikely]] {

@@ -168,6 +168,12 @@ CASES = [
     # (a watchpoint met while an exception is delivered), and does not know the second.
     _spinning("exception-storms", {"watched-stack": ("spin", "d", {"exception": 1000}),
                                    "alignment": ("alignment-storm", None, {"host event": 1000})}, beds=("vmx",)),
+    # An event that cannot be delivered, for lack of memory behind what it needs: tried again as it is, it would keep the processor too.
+    Case("nowhere",
+         config(_good(), *(partition(f"no-{what}", "guest:spin", startup_mib=16, auto_start=False, command_line=what[0])
+                           for what in ("stack", "idt", "tss", "gdt"))),
+         [expect(_STEADY, 120), ask("check", _CHECKED, 60), *(step for what in ("stack", "idt", "tss", "gdt") for step in _dies(f"no-{what}")),
+          ask("show no-stack", r"holes touched +\d+$", 30), *_after()], ends="crashed", forbid=(r"FAIL", r"CORRUPT"), timeout_s=300),
     # Linux as the neighbour: its drivers' heartbeat goes on, and VMBus serves it as before.
     Case("beside-linux",
          config(stock("good", words="ballast.job=idle ballast.phases=0:900"), _evil("vmbus-evil", startup_mib=16),

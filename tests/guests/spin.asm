@@ -4,7 +4,9 @@
 ; m  loads of SS, behind each of which no interrupt comes
 ; b  a breakpoint on the handler of #DB
 ; d  a #DB whose delivery raises the next one: the stack that it is pushed on is watched (CVE-2015-8104)
+; s  an exception whose stack is where no memory is; i  whose IDT, t  whose TSS, g  whose GDT is there
 %include "lib.inc"
+kNowhere equ 6 << 30                ; mapped, and nothing behind it
 kBreakpoint equ 1 << 0              ; DR7: L0
 kWatchWritesOf8 equ 1 << 0 | 1 << 16 | 2 << 18  ; DR7: L0, R/W0, LEN0
 main:
@@ -15,6 +17,15 @@ main:
     je .breakpoint
     cmp byte [variant], 'd'
     je .watched_stack
+    mov rax, kNowhere
+    cmp byte [variant], 's'
+    je .no_stack
+    cmp byte [variant], 'i'
+    je .no_idt
+    cmp byte [variant], 't'
+    je .no_tss
+    cmp byte [variant], 'g'
+    je .no_gdt
     cli
     jmp $
 .loads:
@@ -40,3 +51,22 @@ main:
     mov ecx, kWatchWritesOf8
     mov dr7, rcx
     mov [exception_stack_top - 8], rax
+.no_stack:
+    mov [kExceptionStack], rax
+    ud2
+.no_idt:
+    mov [idt_pointer + 2], rax
+    lidt [idt_pointer]
+    ud2
+.no_tss:
+    mov word [gdt + 24 + 2], 0
+    mov byte [gdt + 24 + 4], 0
+    mov byte [gdt + 24 + 5], 0x89
+    mov dword [gdt + 24 + 8], 1     ; at 4 GiB
+    mov ecx, 24
+    ltr cx
+    ud2
+.no_gdt:
+    mov [gdt_pointer + 2], rax
+    lgdt [gdt_pointer]
+    ud2

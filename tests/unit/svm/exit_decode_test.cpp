@@ -69,6 +69,7 @@ TEST_CASE("nested page faults tell access, presence and walks", "[svm][exit]") {
     CHECK(read.fault.access == Access::R);
     CHECK_FALSE(read.fault.present);
     CHECK_FALSE(read.fault.during_walk);
+    CHECK_FALSE(read.fault.during_delivery);
     CHECK(read.instruction_bytes == 0);
 
     auto const write = decode_one(x::kNestedPageFault, 0x1'0000'0007).exit;

@@ -299,7 +299,7 @@ TEST_CASE("an NMI whose delivery was interrupted has not been delivered", "[svm]
     rig.vcpu->inject({Event::Type::Nmi, 2, false, 0});
     rig.cpu.exit(x::kNestedPageFault, 0x1'0000'0006, 0,
                  [](arch::Vmcb& v, GuestGprs&) { v.control.exit_interrupt_info = 0x8000'0202; });
-    rig.run();
+    CHECK(rig.run().fault.during_delivery);
     rig.cpu.exit(x::kCpuid);
     rig.run();
     CHECK(rig.cpu.entry().event_injection == 0x8000'0202);

@@ -128,7 +128,9 @@ TEST_CASE("an event whose delivery an exit interrupted is seen waiting, the gues
         cpu.set(vf::idt_vectoring_information, 0x8000'0480);
         cpu.set(vf::vm_exit_instruction_length, 2);
     });
-    REQUIRE(rig.run().kind == ExitKind::NestedFault);
+    Exit const& exit = rig.run();
+    REQUIRE(exit.kind == ExitKind::NestedFault);
+    CHECK(exit.fault.during_delivery);
     auto const waiting = rig.vcpu->waiting_event();
     REQUIRE(waiting.has_value());
     CHECK(waiting->type == Event::Type::Exception);
@@ -137,6 +139,9 @@ TEST_CASE("an event whose delivery an exit interrupted is seen waiting, the gues
     rig.run();
     CHECK(rig.injected() == 0x8000'0480);
     CHECK(rig.vcpu->waiting_event() == std::nullopt);
+    rig.cpu.set(vf::idt_vectoring_information, 0);
+    rig.cpu.exit(Reason::EptViolation, 0x182);
+    CHECK_FALSE(rig.run().fault.during_delivery);
 }
 
 TEST_CASE("nothing waits after three faults in a row", "[vmx][debug]") {
