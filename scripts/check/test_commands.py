@@ -133,9 +133,20 @@ class ExitStatus(unittest.TestCase):
                 (Path(folder) / f"{name}.py").write_text("raise SystemExit('of the folder')")
             subprocess.run([HERE.parent / "run", "--help"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
+    def test_an_old_python_is_told(self):
+        with tempfile.TemporaryDirectory() as folder:
+            old = Path(folder) / "python3"
+            old.write_text("#!/bin/sh\n# The real one, which believes to be another.\n"
+                           f"shift; code=$1; shift; exec {sys.executable} -c \"import sys; sys.version_info = (3, 9); $code\" \"$@\"\n")
+            old.chmod(0o755)
+            done = subprocess.run([HERE.parent / "build", "--help"], env=dict(os.environ, PATH=f"{folder}:{os.environ['PATH']}"), text=True,
+                                  capture_output=True)
+        self.assertEqual((done.returncode, done.stdout), (3, ""))
+        self.assertRegex(done.stderr, r"^error: Python 3\.11 or newer is needed, .*\n$")
+
     def test_trouble_of_the_machine_is_an_error_and_no_traceback(self):
         for code, said in (("open('/nowhere/x', 'w')", "error: /nowhere/x: No such file or directory\n"),
-                           ("open('/dev/full', 'w', buffering=1).write('x\\n')", "error: No space left on device\n"),
+                           ("__import__('os').write(open('/dev/full', 'w').fileno(), b'x')", "error: No space left on device\n"),
                            ("say.run(['true'], cwd='/nowhere')", "error: /nowhere: No such file or directory\n"),
                            ("say.run(['no-such-program'])", "error: no-such-program: no such program; run scripts/setup\n")):
             with self.python(f"say.main(lambda words: {code})") as process:

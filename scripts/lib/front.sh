@@ -18,6 +18,9 @@ ballast_command() {
     # Not from the folder that the command is called in: it may hold files with the names of Python's modules.
     PYTHONPATH=$here PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 exec python3 -c \
         'import importlib, sys
+if sys.version_info < (3, 11):
+    print("error: Python 3.11 or newer is needed, as Debian 12 has it; this is", sys.version.split()[0], file=sys.stderr)
+    sys.exit(3)
 from ballastlib import say
 say.main(importlib.import_module("ballastlib." + sys.argv.pop(1)).entry)' "$module" "$@"
 }

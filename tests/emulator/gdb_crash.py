@@ -3,7 +3,7 @@
 import re
 
 from ballastlib.cases import Case, ask, call, config, debug, expect, partition, send
-from ballastlib.debuggee import Elf, Scenarios, check, contains, same
+from ballastlib.debuggee import Elf, Scenarios, check, connect_to_first, contains, same
 
 _GUEST = "debug/kernel64"
 
@@ -14,9 +14,7 @@ def _guest(name, **properties):
 
 def _dies(scenario, function):
     def dies(machine, gdb):
-        gdb.connect()
-        if "process 1" not in gdb("info inferiors"):
-            gdb("attach 1")
+        connect_to_first(gdb)
         scenarios = Scenarios(gdb, Elf(gdb.file)).to_main()
         scenarios.begin(scenario)
         stop = gdb.resume()
@@ -29,9 +27,7 @@ def _dies(scenario, function):
 
 def _let_go(machine, gdb):
     """Leaves a guest that will die alone."""
-    gdb.connect()
-    if "process 1" not in gdb("info inferiors"):
-        gdb("attach 1")
+    connect_to_first(gdb)
     scenarios = Scenarios(gdb, Elf(gdb.file)).to_main()
     scenarios.begin("kTripleFault")
     gdb("delete")
@@ -39,9 +35,7 @@ def _let_go(machine, gdb):
 
 
 def _post_mortem(machine, gdb):
-    gdb.connect()
-    if "process 1" not in gdb("info inferiors"):
-        gdb("attach 1")
+    connect_to_first(gdb)
     contains("backtrace of the dead", gdb("backtrace"), "triple_fault", "command_loop")
     same("memory of the dead", gdb.value("table[3]"), 13)
     contains("registers of the dead", gdb("info registers rip cr0"), "rip")
@@ -54,9 +48,7 @@ def _counted(machine):
 
 def _stands_still(machine, gdb):
     """Many seconds of the neighbour are nothing for who is stopped."""
-    gdb.connect()
-    if "process 1" not in gdb("info inferiors"):
-        gdb("attach 1")
+    connect_to_first(gdb)
     scenarios = Scenarios(gdb, Elf(gdb.file)).to_main()
     scenarios.run("kClock")
     before = gdb.value("clock_us")

@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 from ballastlib import setup
 from ballastlib.cases import Case, ask, config, debug, expect, partition, stock
-from ballastlib.debuggee import check, contains, same
+from ballastlib.debuggee import check, connect_to_first, contains, same
 from ballastlib.paths import ROOT, RUNS
 
 _UP = r"^\[web\] ballast-guest: up"
@@ -154,9 +154,7 @@ def _randomised(machine, gdb):
 
 def _minute(machine, gdb):
     """The neighbour lives through more than a minute, then the kernel goes on and complains of nothing."""
-    gdb.connect()
-    if "process 1" not in gdb("info inferiors"):
-        gdb("attach 1")
+    connect_to_first(gdb)
     counted = [int(match.group(1)) for match in (_COUNT.search(line.text) for line in machine.lines) if match]
     machine.skip_read()
     machine.expect(rf"^\[good\] steady {counted[-1] + 62}$", 300)

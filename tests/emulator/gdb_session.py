@@ -5,7 +5,7 @@ import re
 import time
 
 from ballastlib.cases import Case, ask, call, config, debug, expect, partition
-from ballastlib.debuggee import Elf, Scenarios, check, contains, same
+from ballastlib.debuggee import Elf, Scenarios, check, connect_to_first, contains, same
 from ballastlib.gdb import Packets
 
 _GUEST = "debug/kernel64"
@@ -94,9 +94,7 @@ def _left_stopped(machine, gdb):
 
 def _left_running(machine, gdb):
     """That one was killed while the guest ran."""
-    gdb.connect()
-    if "process 1" not in gdb("info inferiors"):
-        gdb("attach 1")
+    connect_to_first(gdb)
     contains("backtrace", gdb("backtrace"), "command_loop")
     scenarios = Scenarios(gdb, Elf(gdb.file))
     gdb("break scenario_done")
@@ -128,9 +126,7 @@ def _cut_in_packet(machine):
 
 def _dies_and_runs(machine, gdb):
     elf = Elf(gdb.file)
-    gdb.connect()
-    if "process 1" not in gdb("info inferiors"):
-        gdb("attach 1")
+    connect_to_first(gdb)
     gdb("kill")
     machine.skip_read()
     machine.send("list")
@@ -150,9 +146,7 @@ def _dies_and_runs(machine, gdb):
 def _two(machine, gdb):
     """Both attached; continue moves one only."""
     elf = Elf(gdb.file)
-    gdb.connect()
-    if "process 1" not in gdb("info inferiors"):
-        gdb("attach 1")
+    connect_to_first(gdb)
     gdb("add-inferior")
     gdb("inferior 2")
     gdb(f"file {elf.path}")

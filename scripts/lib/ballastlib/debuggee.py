@@ -26,6 +26,13 @@ def contains(what, text, *parts):
         check(part in text, f'{what}: no "{part}" in "{" / ".join(text.strip().splitlines())[-400:]}"')
 
 
+def connect_to_first(gdb):
+    """Connects a gdb that is attached to the first partition then: with several on, none is by itself."""
+    gdb.connect()
+    if "process 1" not in gdb("info inferiors"):
+        gdb("attach 1")
+
+
 class Elf:
     """Symbols and bytes of an ELF64 or ELF32 file, such as the one that a gdb has read."""
 
