@@ -115,7 +115,7 @@ class ExitStatus(unittest.TestCase):
     LIBRARY = HERE.parent / "lib"
 
     def python(self, code, *words, **options):
-        return subprocess.Popen([sys.executable, "-c", f"from ballastlib import say\n{code}", *words], text=True, stdout=subprocess.PIPE,
+        return subprocess.Popen([sys.executable, "-c", f"import os\nfrom ballastlib import say\n{code}", *words], text=True, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=str(self.LIBRARY)), **options)
 
     def test_a_wrong_argument_is_named(self):
@@ -146,7 +146,7 @@ class ExitStatus(unittest.TestCase):
 
     def test_trouble_of_the_machine_is_an_error_and_no_traceback(self):
         for code, said in (("open('/nowhere/x', 'w')", "error: /nowhere/x: No such file or directory\n"),
-                           ("__import__('os').write(open('/dev/full', 'w').fileno(), b'x')", "error: No space left on device\n"),
+                           ("os.write(os.open('/dev/full', os.O_WRONLY), b'x')", "error: No space left on device\n"),
                            ("say.run(['true'], cwd='/nowhere')", "error: /nowhere: No such file or directory\n"),
                            ("say.run(['no-such-program'])", "error: no-such-program: no such program; run scripts/setup\n")):
             with self.python(f"say.main(lambda words: {code})") as process:
