@@ -163,7 +163,8 @@ CASES = [
     _hostile("halt", "halt", [expect(r"^\[evil\] halt: now", 60), expect(_STEADY, 30), ask("list", r"\| evil +\| halted", 30),
                               send("stop evil off"), expect(r"^ballast: partition evil: turned off", 30), _counted({"halt": 1})]),
     # Only a clock that the guest cannot touch gets the processor back.
-    _spinning("spins", {"jump": ("spin", "j", {}), "shadows": ("spin", "m", {}), "breakpoint": ("spin", "b", {"exception": 1000})}),
+    _spinning("spins", {"jump": ("spin", "j", {}), "shadows": ("spin", "m", {}), "breakpoint": ("spin", "b", {"exception": 1000}),
+                         "chatter": ("spin", "c", {"io": 1000})}),
     # Exceptions raised by their own delivery: between exit and entry nothing else comes. Software QEMU 7.2 dies of the first, a hypervisor or not
     # (a watchpoint met while an exception is delivered), and does not know the second.
     _spinning("exception-storms", {"watched-stack": ("spin", "d", {"exception": 1000}),

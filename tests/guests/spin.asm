@@ -4,6 +4,7 @@
 ; m  loads of SS, behind each of which no interrupt comes
 ; b  a breakpoint on the handler of #DB
 ; d  a #DB whose delivery raises the next one: the stack that it is pushed on is watched (CVE-2015-8104)
+; c  says so on COM1, as fast as it can
 ; s  an exception whose stack is where no memory is; i  whose IDT, t  whose TSS, g  whose GDT is there
 %include "lib.inc"
 kNowhere equ 6 << 30                ; mapped, and nothing behind it
@@ -17,6 +18,8 @@ main:
     je .breakpoint
     cmp byte [variant], 'd'
     je .watched_stack
+    cmp byte [variant], 'c'
+    je .chatter
     mov rax, kNowhere
     cmp byte [variant], 's'
     je .no_stack
@@ -51,6 +54,9 @@ main:
     mov ecx, kWatchWritesOf8
     mov dr7, rcx
     mov [exception_stack_top - 8], rax
+.chatter:
+    say "spin: says so, again and again and again", 13, 10
+    jmp .chatter
 .no_stack:
     mov [kExceptionStack], rax
     ud2
