@@ -22,6 +22,9 @@ struct GuestLayout {
     static constexpr Gpa kReserved = kHoleEnd; ///< RAM that e820 reserves: the guest's ACPI tables and RSDP
     static constexpr Gpa kReservedEnd{0x10'0000};
     static constexpr u64 kHotAlignBytes = 128 * MiB; ///< Linux adds memory in sections of this size
+    /// From kManyBytes of addresses on it adds blocks of up to kHotAlignBytesOfMany, by how the RAM's end is
+    /// aligned, and the driver of 6.12 takes none that begins elsewhere.
+    static constexpr u64 kManyBytes = 64 * GiB, kHotAlignBytesOfMany = 2 * GiB;
 
     GuestRange low, high, hot;
 
@@ -30,7 +33,8 @@ struct GuestLayout {
     static constexpr GuestLayout of(u64 startup_bytes, u64 maximum_bytes) {
         u64 const low_bytes = std::min(startup_bytes, kLowLimit);
         u64 const high_end = 4 * GiB + (startup_bytes - low_bytes);
-        u64 const hot_base = align_up(high_end, kHotAlignBytes);
+        u64 const hot_base =
+            align_up(high_end, high_end < kManyBytes ? kHotAlignBytes : kHotAlignBytesOfMany);
         return {{Gpa{0}, Gpa{low_bytes}},
                 {Gpa{4 * GiB}, Gpa{high_end}},
                 {Gpa{hot_base}, Gpa{hot_base + align_down(maximum_bytes - startup_bytes, kPageBytes)}}};
@@ -56,5 +60,8 @@ struct GuestLayout {
 };
 static_assert(GuestLayout::of(5 * GiB, 8 * GiB).high.last.raw == 6 * GiB);
 static_assert(GuestLayout::of(512 * MiB, 2 * GiB).hot.first.raw == 4 * GiB);
+static_assert(GuestLayout::of(9 * GiB + MiB, 20 * GiB).hot.first.raw == 10 * GiB + 128 * MiB);
+static_assert(GuestLayout::of(64 * GiB + MiB, 80 * GiB).hot.first.raw == 66 * GiB);
+static_assert(GuestLayout::of(63 * GiB, 80 * GiB).hot.first.raw == 64 * GiB);
 static_assert(GuestLayout::of(512 * MiB, 2 * GiB).startup_pages() == 512 * 256 - 32);
 } // namespace hv::mm
