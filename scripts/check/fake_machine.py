@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stand-in for an emulator with Ballast in it: speaks COM1 on the socket it is given, for the commands' own tests.
 
-Usage: fake_machine.py SOCKET SCENARIO   SCENARIO: off, crashed, panic, silent, dies, demo (a guest that grows and shrinks), flat,
+Usage: fake_machine.py SOCKET SCENARIO   SCENARIO: off, crashed, panic, refuses, silent, dies, demo (a guest that grows and shrinks), flat,
 console (what is typed before it is ready is lost; ends when told)
 """
 import socket
@@ -52,6 +52,8 @@ if scenario in ("off", "crashed"):
 elif scenario == "panic":
     say("ballast: panic: a test")
     time.sleep(60)
+elif scenario == "refuses":
+    say("ballast: error: Ballast cannot run here: a test")
 elif scenario == "silent":
     time.sleep(60)
 elif scenario == "console":

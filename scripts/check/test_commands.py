@@ -47,6 +47,25 @@ class Verdicts(unittest.TestCase):
     def test_an_emulator_that_dies_is_no_power_off(self):
         self.assertEqual(self.judge("dies")[0], machine.BROKEN)
 
+    def test_a_refusal_is_the_reason(self):
+        self.assertEqual(self.judge("refuses"), (machine.BROKEN, "ballast: error: Ballast cannot run here: a test"))
+
+    def test_what_keeps_it_from_starting_leaves_nothing_behind(self):
+        def breaks(hardware, disk, com1, folder):
+            raise KeyboardInterrupt
+
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(tempfile, "tempdir", folder):
+            line = serial_line.SerialLine(3)
+            with self.assertRaises(KeyboardInterrupt):
+                machine.Machine(beds.Hardware(), None, command=breaks, debugger=line).start()
+            with self.assertRaises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", line.port), 5)
+            with self.assertRaises(FileNotFoundError):
+                fake("off", log=Path("/nowhere/x.log")).start()
+            with self.assertRaisesRegex(Failure, "the emulator did not start"):
+                machine.Machine(beds.Hardware(), None, command=lambda *_: (["false"], None)).start()
+            self.assertEqual(os.listdir(folder), [])
+
     def test_expect_tells_what_it_waited_for(self):
         with fake("off", timeout_s=20) as run:
             self.assertEqual(run.expect(r"^\[web\] (\w+)").group(1), "hello")

@@ -196,33 +196,36 @@ def bochs_command(hardware: Hardware, disk: Path | None, com1, folder: Path, *, 
     if hardware.numa_nodes > 1:
         raise Failure("Bochs has one memory node: use --bed qemu")
     command, environment, share, takes_rc = bochs_start()
-    vga = next(path for path in (share / "VGABIOS-lgpl-latest", share / "VGABIOS-lgpl-latest.bin", Path("/usr/share/bochs/VGABIOS-lgpl-latest"))
-               if path.exists())
+    vga = next((path for path in (share / "VGABIOS-lgpl-latest", share / "VGABIOS-lgpl-latest.bin", Path("/usr/share/bochs/VGABIOS-lgpl-latest"))
+                if path.exists()), None)
+    if vga is None:
+        raise Failure(f"Bochs has no VGA BIOS in {share}: run scripts/setup")
     ignored = ", ".join(f"cpu{number}=ignore" for number in range(hardware.cpus))
     model = "p4_prescott_celeron_336" if not hardware.virtualization else "broadwell_ult" if hardware.nested_paging else "core2_penryn_t9600"
     address = ", address=0xffe00000" if firmware == OVMF else ""
-    lines = [
+    log = folder / "bochs.log"
+    lines = [  # paths in quotes: of words without them Bochs drops the spaces
         "config_interface: textconfig",
         "display_library: x" if hardware.screen else 'display_library: rfb, options="timeout=0"',
         f"memory: guest={hardware.memory_mib}, host={min(hardware.memory_mib, 2048)}",
-        f"romimage: file={firmware}{address}",
-        f"vgaromimage: file={vga}",
+        f'romimage: file="{firmware}"{address}',
+        f'vgaromimage: file="{vga}"',
         f"cpu: model={model}, count={hardware.cpus}, ips={BOCHS_INSTRUCTIONS_PER_SECOND}, reset_on_triple_fault=0",
         "pci: enabled=1, chipset=i440fx" + (", slot1=cirrus" if hardware.screen else ""),
         f"boot: {boot}",
         f"com1: enabled=1, mode=socket-client, dev={com1}",
         f"clock: sync=none, time0={BOCHS_EPOCH_SECONDS}",
-        f"log: {folder / 'bochs.log'}",
+        f'log: "{log}"',
         f"error: action=report, {ignored}",
         f"info: action=report, {ignored}",
         "panic: action=fatal",
     ]
     for place, file in zip(("master", "slave"), filter(None, (hardware.first_disk, disk))):
-        lines.append(f"ata0-{place}: type=disk, path={file}, mode=flat")
+        lines.append(f'ata0-{place}: type=disk, path="{file}", mode=flat')
     if cdrom:
-        lines.append(f"ata1-master: type=cdrom, path={cdrom}, status=inserted")
+        lines.append(f'ata1-master: type=cdrom, path="{cdrom}", status=inserted')
     for number, path in hardware.serial_files.items():
-        lines.append(f"com{number}: enabled=1, mode=file, dev={path}")
+        lines.append(f'com{number}: enabled=1, mode=file, dev="{path}"')
     for number, address in hardware.serial_sockets.items():
         lines.append(f"com{number}: enabled=1, mode=socket-client, dev={address}")
     if hardware.screen:

@@ -24,7 +24,7 @@ from .say import Failure
 
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[()][A-Z0-9]|[=>])|\r|\x00")
 ENDED = re.compile(r"^ballast: all partitions ended: (off|crashed (\S+))")
-STOPPED = re.compile(r"^ballast: (loader: error|error: panic|panic|assertion failed|cannot start)\b", re.IGNORECASE)
+STOPPED = re.compile(r"^ballast: (loader: error|error: panic|panic|assertion failed|error: Ballast cannot run here)\b", re.IGNORECASE)
 
 OFF, CRASHED, TIMEOUT, BROKEN = "off", "crashed", "timeout", "broken"
 EXIT_STATUS = {OFF: 0, CRASHED: 1, TIMEOUT: 2, BROKEN: 3}
@@ -64,21 +64,30 @@ class Machine:
         self.lines = []          # every Line so far
         self.reason = None       # after the end: what was decisive, for people
         self._read_to = 0        # expect() goes on from here
+        self._judged, self._verdict = 0, None  # verdict() goes on from here
         self._partial = ""
         self._changed = threading.Condition()
         self._closed = False
-        self._process = self._connection = self._display = None
+        self._process = self._connection = self._display = self._folder = self._listener = self._output = self._log = None
 
     # -- start and end -------------------------------------------------------------------------------------------------
     def start(self):
+        """Starts the emulator; what keeps it from that, Ctrl-C included, leaves nothing behind."""
+        try:
+            return self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self):
         self._folder = Path(tempfile.mkdtemp(prefix="ballast-run-"))
         self._log = open(self.log_path, "wb") if self.log_path else None
         if self.hardware.bed == "bochs":
-            listener = socket.create_server(("127.0.0.1", 0))
+            listener = self._listener = socket.create_server(("127.0.0.1", 0))
             address = "%s:%d" % listener.getsockname()
         else:
             address = str(self._folder / "com1")
-            listener = socket.socket(socket.AF_UNIX)
+            listener = self._listener = socket.socket(socket.AF_UNIX)
             listener.bind(address)
             listener.listen(1)
         hardware = self.hardware
@@ -86,12 +95,7 @@ class Machine:
             line = {self.debugger.com: self.debugger.open(hardware.bed, self._folder)}
             hardware = dataclasses.replace(hardware, serial_sockets={**hardware.serial_sockets, **line})
         if hardware.screen and hardware.bed == "bochs":
-            try:
-                self._display = Display(self._folder)
-            except Failure:
-                listener.close()
-                self.stop()
-                raise
+            self._display = Display(self._folder)
             hardware = dataclasses.replace(hardware, x_display=self._display.name)
         command, environment = self._make_command(hardware, self.disk, address, self._folder)
         self.command = command
@@ -105,10 +109,7 @@ class Machine:
                 self._connection, _ = listener.accept()
             except TimeoutError:
                 if self._process.poll() is not None or self.elapsed_s() > 30:
-                    listener.close()
-                    text = self.emulator_output()
-                    self.stop()
-                    raise Failure(f"the emulator did not start: {text[-2000:]}\n{' '.join(command)}") from None
+                    raise Failure(f"the emulator did not start: {self.emulator_output()[-2000:]}\n{' '.join(command)}") from None
         listener.close()
         self._connection.settimeout(None)
         threading.Thread(target=self._read, daemon=True).start()
@@ -139,10 +140,11 @@ class Machine:
             self._connection.close()
         if self.debugger is not None:
             self.debugger.close()
-        for file in (getattr(self, "_output", None), getattr(self, "_log", None)):
-            if file and not file.closed:
+        for file in (self._output, self._log, self._listener):
+            if file is not None:
                 file.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def screen(self):
         """What the display shows: (width, height, three bytes a pixel). See Hardware.screen."""
@@ -277,15 +279,15 @@ class Machine:
 
     def verdict(self):
         """How the run ended, judging by the lines so far: OFF, CRASHED or BROKEN, or None while it goes on."""
-        for line in self.lines:
-            match = ENDED.search(line.text)
-            if match:
-                self.reason = line.text
-                return OFF if match.group(1) == "off" else CRASHED
-            if STOPPED.search(line.text):
-                self.reason = line.text
-                return BROKEN
-        return None
+        with self._changed:
+            while self._verdict is None and self._judged < len(self.lines):  # a line once: a talkative guest has many
+                text = self.lines[self._judged].text
+                self._judged += 1
+                if match := ENDED.search(text):
+                    self._verdict, self.reason = OFF if match.group(1) == "off" else CRASHED, text
+                elif STOPPED.search(text):
+                    self._verdict, self.reason = BROKEN, text
+            return self._verdict
 
     def wait_end(self, timeout_s=None):
         """Waits until all partitions have ended, the hypervisor has stopped, the emulator is gone or time is up."""
