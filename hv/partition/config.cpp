@@ -39,6 +39,23 @@ class Reader {
         format(why_, "node '{}', key '{}', value '{}': {}", node_name_.empty() ? "/" : node_name_, key, value,
                allowed);
     }
+    /// Shows the value as it was written: what it should have been is not known, or it is of another kind.
+    void fail_data(std::string_view key, std::span<u8 const> data, std::string_view allowed) {
+        constexpr usize kShown = 40;
+        char space[kShown + 8];
+        TextBuffer value{space};
+        bool const texts = !data.empty() && data.back() == 0 && data.front() >= ' ' && data.front() < 0x7f;
+        if (texts) {
+            std::string_view const first{
+                reinterpret_cast<char const*>(data.data())}; // ends with the data's NUL
+            value.put(first.substr(0, kShown));
+        } else if (data.size() == 4) {
+            format(value, "<{}>", big_endian(data.first<4>()));
+        } else if (!data.empty()) {
+            format(value, "{} bytes", data.size());
+        }
+        fail(key, value.text(), allowed);
+    }
     void fail_number(std::string_view key, u64 value, std::string_view allowed) {
         char digits[24];
         TextBuffer text{digits};
@@ -48,7 +65,7 @@ class Reader {
 
     void number(std::string_view key, std::span<u8 const> data, u64 low, u64 high, u64& out) {
         if (data.size() != 4) {
-            fail(key, "?", "wants one number, as in <512>");
+            fail_data(key, data, "wants one number, as in <512>");
             return;
         }
         u64 const value = big_endian(data.first<4>());
@@ -64,7 +81,7 @@ class Reader {
     void text(std::string_view key, std::span<u8 const> data, std::string_view& out, usize longest) {
         std::string_view const all{reinterpret_cast<char const*>(data.data()), data.size()};
         if (all.empty() || all.back() != 0 || all.find('\0') != all.size() - 1) {
-            fail(key, "?", "wants one text, as in \"text\"");
+            fail_data(key, data, "wants one text, as in \"text\"");
             return;
         }
         out = all.substr(0, all.size() - 1);
@@ -74,7 +91,7 @@ class Reader {
     }
     void flag(std::string_view key, std::span<u8 const> data, bool& out) {
         if (!data.empty()) {
-            fail(key, "?", "is a switch and takes no value: write the key alone or leave it out");
+            fail_data(key, data, "is a switch and takes no value: write the key alone or leave it out");
             return;
         }
         out = true;
@@ -84,7 +101,7 @@ class Reader {
         while (!rest.empty()) {
             usize const end = rest.find('\0');
             if (end == std::string_view::npos) {
-                fail(key, "?", "wants texts, as in \"one\", \"two\"");
+                fail_data(key, data, "wants texts, as in \"one\", \"two\"");
                 return;
             }
             if (count == out.size()) {
@@ -191,7 +208,7 @@ void read_keys(Reader& in, std::span<Key const> keys, void* into) {
         for (Key const& key : keys) {
             format(known, "{} {}", &key == keys.data() ? "" : ",", key.name);
         }
-        in.fail(name, "", known.text());
+        in.fail_data(name, data, known.text());
     });
 }
 

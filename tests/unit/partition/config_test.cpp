@@ -11,6 +11,7 @@ using hv::test::blob_of;
 using hv::test::cell;
 using hv::test::flag;
 using hv::test::Node;
+using hv::test::Property;
 
 namespace {
 Node const kWeb{"web", {test::text("kernel", "/images/vmlinuz"), cell("startup-mib", 512)}, {}};
@@ -175,12 +176,30 @@ TEST_CASE("a partition needs a kernel and a size", "[config]") {
 
 TEST_CASE("an unknown key is told the known ones", "[config]") {
     Refused const typo{kWeb.with(cell("startup-mb", 512))};
-    CHECK(typo.names("startup-mb", ""));
+    CHECK(typo.names("startup-mb", "<512>"));
     CHECK(typo.says("startup-mib"));
     Read const host{root(kHost.with(flag("numa")), {kWeb})};
     CHECK_FALSE(host.ok);
     CHECK(host.says("node 'host', key 'numa'"));
     CHECK(host.says("numa-spanning"));
+}
+
+TEST_CASE("a value that is refused for its key or its kind is shown as it was written", "[config]") {
+    using namespace std::string_literals;
+    auto const shown = [](Property const& property, std::string const& value) {
+        Refused const refused{kWeb.with(property)};
+        INFO(refused.why);
+        CHECK(refused.names(property.key, value));
+    };
+    shown(cell("memory", 7), "<7>");
+    shown(flag("memory"), "");
+    shown(test::text("memory", "lots"), "lots");
+    shown(test::text("memory", std::string(3000, 'x')), std::string(40, 'x'));
+    shown({"memory", "\0\0\0\1\0\0\0\2"s}, "8 bytes");
+    shown({"memory", "no end"}, "6 bytes");
+    shown(test::text("priority", "high"), "high");
+    shown(cell("auto-start", 1), "<1>");
+    shown({"kernel", "two\0texts\0"s}, "two");
 }
 
 TEST_CASE("nothing that is written is left out silently", "[config]") {
