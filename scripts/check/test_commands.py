@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from unittest import mock
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
-from ballastlib import apt, beds, bench, cases, console, demo, fdt, gdb, image, machine, run, serial_line, setup  # noqa: E402
+from ballastlib import apt, beds, bench, cases, console, demo, display, fdt, gdb, image, machine, run, serial_line, setup  # noqa: E402
 from ballastlib import test as test_command  # noqa: E402
 from ballastlib.say import Failure  # noqa: E402
 
@@ -610,6 +611,30 @@ class OneBuild(unittest.TestCase):
             self.assertIsNone(step(running))
             self.assertEqual(files[0][0], guest)
             self.assertIn(str(guest), files[0][1])
+
+
+class Screen(unittest.TestCase):
+    """A picture of an X server's screen."""
+
+    @staticmethod
+    def dump(width, height, *, bits=32):
+        """Each pixel's red is its column, green its row, blue 7."""
+        header = [104, 7, 2, 24, width, height, 0, 0, 32, 0, 32, bits, 4 * width + 8, 4, 0xff0000, 0xff00, 0xff, 8, 256, 2, width, height, 0, 0, 0]
+        rows = b"".join(b"".join(bytes([7, y, x, 0]) for x in range(width)) + bytes(8) for y in range(height))
+        return struct.pack(">25I", *header) + bytes(4) + bytes(2 * 12) + rows
+
+    def test_a_part_is_cut_out(self):
+        self.assertEqual(display.cut_out(self.dump(5, 4), 1, 2, 3, 2), bytes([1, 2, 7, 2, 2, 7, 3, 2, 7, 1, 3, 7, 2, 3, 7, 3, 3, 7]))
+
+    def test_what_is_not_there_or_not_known_is_said(self):
+        with self.assertRaisesRegex(Failure, "5 x 4 and too small"):
+            display.cut_out(self.dump(5, 4), 3, 0, 3, 4)
+        with self.assertRaisesRegex(Failure, "not known"):
+            display.cut_out(self.dump(5, 4, bits=16), 0, 0, 1, 1)
+
+    def test_a_server_that_does_not_start_is_said(self):
+        with tempfile.TemporaryDirectory() as folder, self.assertRaisesRegex(Failure, "X server did not start"):
+            display.Display(Path(folder), 0, 0)
 
 
 class Registry(unittest.TestCase):
