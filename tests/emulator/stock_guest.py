@@ -202,10 +202,10 @@ CASES = [
     Case("keeps-time", config(stock(words="ballast.job=idle ballast.phases=0:600 ballast.interval=2 ballast.fast-reports")),
          [expect(_UP, 150), call(_keeps_time_and_rests), ask("stop web off", r"^ballast: all partitions ended: off", 60)], timeout_s=400),
     # Its RTC is read once, by the kernel, and what that said is overwritten: the service alone can know better.
-    Case("time-service", config(stock(words="ballast.job=idle ballast.phases=0:600 ballast.wrong-clock")),
+    Case("time-service", config(stock(words="ballast.job=idle ballast.phases=0:6000 ballast.wrong-clock")),
          [expect(r"^\[web\] ballast-guest: clock=978307\d{3} before the drivers$", 150), expect(_UP, 60), call(_knows_the_time),
           ask("stop web off", r"^ballast: all partitions ended: off", 60)], timeout_s=300),
-    Case("console", config(stock(words="ballast.job=idle ballast.phases=0:600")),
+    Case("console", config(stock(words="ballast.job=idle ballast.phases=0:6000")),
          [expect(_UP, 150), ask("list", _RUNNING), call(_heart_beats), ask("check", _CHECKED), ask("help", r"^ballast:   restart NAME +\w"),
           ask("why web", r"^ballast: \d+ s: .* because .*; assigned 511, demand \d+, wanted \d+"),
           ask("nonsense", r"^ballast: error: 'nonsense' is no command; 'help' lists them"),
