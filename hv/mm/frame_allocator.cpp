@@ -123,6 +123,16 @@ u64 FrameAllocator::guest_free_pages() const {
     return have > reserve ? have - reserve : 0;
 }
 
+u64 FrameAllocator::guest_limit_pages(u32 node) {
+    u64 here = 0, elsewhere = 0;
+    for (u32 n = 0; n < node_count_; ++n) {
+        (n == node ? here : elsewhere) += pools_[n].within_reach_pages();
+    }
+    u64 const reserve = reserve_pages();
+    u64 const kept_here = reserve > elsewhere ? reserve - elsewhere : 0;
+    return here > kept_here ? here - kept_here : 0;
+}
+
 OwnerCount FrameAllocator::count(Owner owner) const {
     OwnerCount const& c = counts_[static_cast<u16>(owner)];
     return {__atomic_load_n(&c.pages, __ATOMIC_RELAXED), __atomic_load_n(&c.guest_pages, __ATOMIC_RELAXED)};

@@ -47,6 +47,9 @@ class FrameAllocator {
     u64 guest_free_pages() const;
     u64 free_pages(u32 node) const { return pools_[node].free_pages(); }
     u64 total_pages(u32 node) const { return pools_[node].total_pages(); }
+    /// What @p node could give guests if every partition ended: neither what the hypervisor holds there nor
+    /// what of the reserve finds no room on the other nodes.
+    [[gnu::cold]] u64 guest_limit_pages(u32 node);
     u32 node_count() const { return node_count_; }
     OwnerCount count(Owner owner) const;
 

@@ -147,6 +147,19 @@ void FramePool::resort(u32 index, int order) {
     }
 }
 
+/// Counts @p pages that were @p from's and are @p to's now.
+void FramePool::passed(Owner from, Owner to, u64 pages) {
+    auto const gained = [&](bool before, bool after) { return (after ? pages : 0) - (before ? pages : 0); };
+    u64 const free = free_pages_ + gained(from == Owner::Free, to == Owner::Free);
+    __atomic_store_n(&free_pages_, free, __ATOMIC_RELAXED);
+    partition_pages_ += gained(is_partition(from), is_partition(to));
+}
+
+u64 FramePool::within_reach_pages() {
+    LockGuard guard{lock_};
+    return free_pages_ + partition_pages_;
+}
+
 bool FramePool::take(unsigned order, Owner owner, FrameKind kind, Hpa& out) {
     HV_ASSERT(order <= kMaxOrder && owner != Owner::Free && kind > FrameKind::Free);
     LockGuard guard{lock_};
@@ -179,7 +192,7 @@ bool FramePool::take(unsigned order, Owner owner, FrameKind kind, Hpa& out) {
         take_in_block(index, static_cast<unsigned>(at), order, owner, kind);
         out = table_->block_address(index) + static_cast<u64>(at) * kPageBytes;
     }
-    __atomic_store_n(&free_pages_, free_pages_ - (1ull << order), __ATOMIC_RELAXED);
+    passed(Owner::Free, owner, 1ull << order);
     return true;
 }
 
@@ -234,7 +247,7 @@ bool FramePool::take_at(Hpa at, unsigned order, Owner owner, FrameKind kind) {
     } else {
         return false;
     }
-    __atomic_store_n(&free_pages_, free_pages_ - (1ull << order), __ATOMIC_RELAXED);
+    passed(Owner::Free, owner, 1ull << order);
     return true;
 }
 
@@ -267,7 +280,7 @@ FrameKind FramePool::put(Hpa at, unsigned order, Owner owner) {
     FrameKind const kind = assert_owned(at, order, owner);
     u32 const index = table_->block_index(at);
     unsigned const frame = at.pfn() % kPagesPerLargePage;
-    __atomic_store_n(&free_pages_, free_pages_ + (1ull << order), __ATOMIC_RELAXED);
+    passed(owner, Owner::Free, 1ull << order);
     if (order >= kBlockOrder) {
         put_run(index, order);
         return kind;
@@ -302,6 +315,7 @@ FrameKind FramePool::change_owner(Hpa at, unsigned order, Owner from, Owner to, 
     HV_ASSERT(to != Owner::Free && kind > FrameKind::Free);
     LockGuard guard{lock_};
     FrameKind const was = assert_owned(at, order, from);
+    passed(from, to, 1ull << order);
     u32 const index = table_->block_index(at);
     if (order >= kBlockOrder) {
         for (u32 i = index; i < index + blocks_of(order); ++i) {

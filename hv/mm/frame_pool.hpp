@@ -31,12 +31,15 @@ class FramePool {
 
     u64 free_pages() const { return __atomic_load_n(&free_pages_, __ATOMIC_RELAXED); }
     u64 total_pages() const { return total_pages_; }
+    /// What is free here or some partition's: all that could ever become one partition's.
+    [[gnu::cold]] u64 within_reach_pages();
     /// Length of the free list of @p order (9 … 18), for tests and the operator.
     [[gnu::cold]] u32 free_runs(unsigned order);
 
   private:
     bool take_run(unsigned order, u32& index);
     void put_run(u32 index, unsigned order);
+    void passed(Owner from, Owner to, u64 pages);
     void take_in_block(u32 index, unsigned at, unsigned order, Owner owner, FrameKind kind);
     void open_block(u32 index);
     [[gnu::cold]] bool isolate(u32 index);
@@ -49,6 +52,7 @@ class FramePool {
     FrameTable* table_ = nullptr;
     u32 head_[kMaxOrder + 1]; ///< 0 … 8: Split blocks by largest free order; 9 … 18: free runs
     u64 free_pages_ = 0;
+    u64 partition_pages_ = 0; ///< what partitions own
     u64 total_pages_ = 0;
     u8 node_ = 0;
 };

@@ -18,6 +18,16 @@ u64 upper_tables_of(GuestRange const& range) {
     };
     return spanned(kHugePageBytes) + spanned(512 * kHugePageBytes);
 }
+
+/// Whether no node can ever have so much, whoever gives back what: then there is nothing to wait for.
+bool exceeds_every_node(FrameAllocator& frames, u64 pages) {
+    for (u32 node = 0; node < frames.node_count(); ++node) {
+        if (frames.guest_limit_pages(node) >= pages) {
+            return false;
+        }
+    }
+    return true;
+}
 } // namespace
 
 GuestMemory::GuestMemory(FrameAllocator& frames, GuestMemoryConfig const& config, u32 home_node)
@@ -64,10 +74,11 @@ Result<GuestMemory*, GuestMemoryRefusal> GuestMemory::create(KernelHeap& heap, F
         home = frames.free_pages(n) > frames.free_pages(home) ? n : home;
     }
     u64 const machine_free = frames.guest_free_pages();
-    if (machine_free < needed) {
+    bool const hopeless = !config.numa_spanning && exceeds_every_node(frames, needed);
+    if (machine_free < needed && !hopeless) {
         return Err{GuestMemoryRefusal{Why::NotEnough, kAnyNode, needed, machine_free}};
     }
-    if (!config.numa_spanning && frames.free_pages(home) < needed) {
+    if (hopeless || (!config.numa_spanning && frames.free_pages(home) < needed)) {
         return Err{GuestMemoryRefusal{Why::NoNodeFits, home, needed, frames.free_pages(home)}};
     }
     auto* const memory = make<GuestMemory>(heap, frames, config, home);

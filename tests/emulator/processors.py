@@ -102,7 +102,16 @@ def _stays_on_one(machine):
     second, second_mib = _refused(machine)
     if second == first or abs(second_mib - other_mib) > _OWN_MIB:
         return f"node {second} has {second_mib} MiB beside {_NARROW_MIB} MiB on node {first}, {other_mib} before"
-    why = _stopped(machine, "narrow", free)
+    # Beside a third there is less than it needs in all, and still it is not told to wait: nobody could ever give it that much of a node.
+    between = _free_mib(machine)
+    _started(machine, "other")
+    left = _free_mib(machine)
+    if left >= _WIDE_MIB:
+        return f"{left} MiB are left"
+    third, third_mib = _refused(machine)
+    if abs(third_mib - max(first_mib, other_mib) + _NARROW_MIB) > 2 * _OWN_MIB:
+        return f"node {third} has {third_mib} MiB beside {_NARROW_MIB} MiB on each node"
+    why = _stopped(machine, "other", between) or _stopped(machine, "narrow", free)
     if why:
         return why
     again = _refused(machine)
@@ -123,6 +132,7 @@ def _lies_on_both(machine):
 def _on_two_nodes(name, step, *, nodes=2, first=(), host=None, **machine):
     """A machine with two nodes of 512 MiB each. nodes: how many the loader finds, with those that have no memory; first: steps before it."""
     return Case(name, config(_steady("one"), partition("narrow", "guest:steady", startup_mib=_NARROW_MIB, auto_start=False),
+                             partition("other", "guest:steady", startup_mib=_NARROW_MIB, auto_start=False),
                              partition("wide", "guest:steady", startup_mib=_WIDE_MIB, auto_start=False), **(host or {})),
                 [*first, expect(rf"^ballast: loader: processors: 1, NUMA nodes: {nodes}, ACPI: found$", 90),
                  expect(r"^ballast: memory: 10\d\d MiB on 2 node\(s\)", 60), expect(r"^\[one\] steady 1$", 90), call(step),

@@ -199,6 +199,38 @@ TEST_CASE("any node means the one with most free frames", "[mm][frames]") {
     CHECK(m.frames->table().at(m.take(9)).node == 0);
 }
 
+TEST_CASE("what a node could give counts what partitions have, not the hypervisor's part", "[mm][frames]") {
+    Machine m{{range(0, 1 * GiB, 0), range(1 * GiB, 2 * GiB, 1)}};
+    u64 const free[2] = {m.frames->free_pages(0), m.frames->free_pages(1)};
+    auto const limits = [&](u64 first, u64 second) {
+        return m.frames->guest_limit_pages(0) == first && m.frames->guest_limit_pages(1) == second;
+    };
+    CHECK(limits(free[0], free[1]));
+    Hpa const run = m.take(9, kAlice, FrameKind::Guest, 0);
+    Hpa const one = m.take(0, kBob, FrameKind::NestedTable, 1);
+    CHECK(m.frames->free_pages(0) == free[0] - 512);
+    CHECK(limits(free[0], free[1])); // partitions' frames come back
+    Hpa const own = m.take(9, Owner::Hypervisor, FrameKind::Data, 0);
+    CHECK(limits(free[0] - 512, free[1]));
+    m.frames->set_owner(one, 0, kBob, Owner::Hypervisor, FrameKind::Data);
+    CHECK(limits(free[0] - 512, free[1] - 1));
+    m.frames->set_owner(own, 9, Owner::Hypervisor, kBob, FrameKind::Guest);
+    CHECK(limits(free[0], free[1] - 1));
+    m.frames->free(run, 9, kAlice);
+    m.frames->free(own, 9, kBob);
+    m.frames->free(one, 0, Owner::Hypervisor);
+    CHECK(limits(free[0], free[1]));
+    REQUIRE(m.frames->allocate_at(run, 3, kAlice, FrameKind::Guest).ok());
+    CHECK(limits(free[0], free[1]));
+    // The reserve lies on other nodes for as long as there is room: any node's memory will do for it.
+    m.frames->set_reserve(free[0]);
+    CHECK(limits(free[0], free[1]));
+    m.frames->set_reserve(free[0] + 7);
+    CHECK(limits(free[0] - (free[0] + 7 > free[1] ? free[0] + 7 - free[1] : 0), free[1] - 7));
+    m.frames->set_reserve(free[0] + free[1] + 1);
+    CHECK(limits(0, 0));
+}
+
 TEST_CASE("ranges overlap, come unsorted and unaligned; no frame is counted twice", "[mm][frames]") {
     Machine m{{
         range(32 * MiB, 64 * MiB),

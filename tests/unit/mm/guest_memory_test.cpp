@@ -193,6 +193,28 @@ TEST_CASE("a partition that does not fit is refused with the numbers", "[mm][gue
         CHECK(p.created.error().needed_pages == 300 * 256 - 32);
         CHECK(p.created.error().free_pages == m.frames->free_pages(p.created.error().node));
     }
+    {
+        // With so little free in all it would have to wait, but no wait makes it fit on one node.
+        Partition<Ept> other{*m.frames, sized(280 * MiB, 280 * MiB, 1)};
+        REQUIRE(other.created.ok());
+        Partition<Ept> p{*m.frames, one_node};
+        REQUIRE_FALSE(p.created.ok());
+        GuestMemoryRefusal const why = p.created.error();
+        CHECK(m.frames->guest_free_pages() < why.needed_pages);
+        CHECK(why.why == Why::NoNodeFits);
+        CHECK(why.needed_pages == 300 * 256 - 32);
+        REQUIRE(why.node < 2);
+        CHECK(why.free_pages == m.frames->free_pages(why.node));
+        CHECK(why.free_pages >= m.frames->free_pages(1 - why.node));
+        // What fits on a node once others have gone is worth waiting for, and so is what may span.
+        GuestMemoryConfig fits_later = sized(240 * MiB, 240 * MiB);
+        fits_later.numa_spanning = false;
+        for (GuestMemoryConfig const& config : {fits_later, sized(300 * MiB, 400 * MiB)}) {
+            Partition<Ept> later{*m.frames, config};
+            REQUIRE_FALSE(later.created.ok());
+            CHECK(later.created.error().why == Why::NotEnough);
+        }
+    }
     CHECK(m.frames->free_pages() == m.free_at_start);
     {
         Partition<Ept> spanning{*m.frames, sized(300 * MiB, 400 * MiB)};
