@@ -12,7 +12,7 @@ struct Cpu {
     u32 kicked = 0;
     u32 index = 0;   ///< dense, 0 is the boot processor
     u32 apic_id = 0; ///< physical APIC id
-    u32 node = 0;    ///< NUMA node, dense
+    u32 node = 0;    ///< NUMA node, dense; some nodes have no memory
 
     /// Host TSC at which the timer interrupt is due, kNever when it is off. Written by HostServices only.
     u64 armed_deadline_tsc = kNever;

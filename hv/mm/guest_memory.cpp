@@ -69,10 +69,12 @@ Result<GuestMemory*, GuestMemoryRefusal> GuestMemory::create(KernelHeap& heap, F
         return Err{GuestMemoryRefusal{Why::BadSizes}};
     }
     u64 const needed = GuestLayout::of(config.startup_bytes, config.maximum_bytes).startup_pages();
-    u32 home = 0;
+    u32 emptiest = 0;
     for (u32 n = 1; n < frames.node_count(); ++n) {
-        home = frames.free_pages(n) > frames.free_pages(home) ? n : home;
+        emptiest = frames.free_pages(n) > frames.free_pages(emptiest) ? n : emptiest;
     }
+    bool const near = config.near_node < frames.node_count() && frames.free_pages(config.near_node) >= needed;
+    u32 const home = near ? config.near_node : emptiest;
     u64 const machine_free = frames.guest_free_pages();
     bool const hopeless = !config.numa_spanning && exceeds_every_node(frames, needed);
     if (machine_free < needed && !hopeless) {
@@ -92,6 +94,11 @@ Result<GuestMemory*, GuestMemoryRefusal> GuestMemory::create(KernelHeap& heap, F
     });
     if (!backed) {
         destroy(heap, memory);
+        if (home != emptiest) { // no room for the tables beside it
+            GuestMemoryConfig anywhere = config;
+            anywhere.near_node = kAnyNode;
+            return create(heap, frames, anywhere);
+        }
         u32 const node = config.numa_spanning ? kAnyNode : home;
         u64 const free_now = config.numa_spanning ? frames.guest_free_pages() : frames.free_pages(home);
         return Err{GuestMemoryRefusal{config.numa_spanning ? Why::NotEnough : Why::NoNodeFits, node, needed,

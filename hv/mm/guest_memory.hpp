@@ -23,6 +23,8 @@ struct GuestMemoryConfig {
     u64 startup_bytes = 0; ///< multiple of 4 KiB, ≥ 1 MiB
     u64 maximum_bytes = 0; ///< multiple of 4 KiB, ≥ startup
     bool numa_spanning = true;
+    u32 near_node = kAnyNode; ///< that of its processor: preferred to the emptiest while it has room for the
+                              ///< startup memory
     bool small_pages_only = false; ///< 4 KiB leaves only: for measuring and tests
 };
 

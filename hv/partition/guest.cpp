@@ -26,12 +26,14 @@ constexpr mm::GuestMemoryRefusal kNoHostMemory{.why = mm::GuestMemoryRefusal::Wh
 
 Result<Guest*, mm::GuestMemoryRefusal> Guest::create(PartitionConfig const& config, HostParts& host,
                                                      GuestEvents& events, mm::KernelHeap& heap,
-                                                     mm::OwnedFrames& frames, mm::Owner owner, u16 tag) {
+                                                     mm::OwnedFrames& frames, mm::Owner owner, u16 tag,
+                                                     u32 near_node) {
     auto* const memory = HV_TRY(mm::GuestMemory::create(heap, host.frames,
                                                         {.owner = owner,
                                                          .startup_bytes = config.memory.startup_mib * MiB,
                                                          .maximum_bytes = config.memory.maximum_mib * MiB,
                                                          .numa_spanning = host.numa_spanning,
+                                                         .near_node = near_node,
                                                          .small_pages_only = config.small_pages}));
     auto const nested = host.backend.create_nested_map(memory->table_frames());
     void* const fpu = nested ? frames.allocate() : nullptr;

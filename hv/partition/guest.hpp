@@ -61,10 +61,10 @@ class Guest final : public platform::ProcessorEvents, public platform::PowerEven
         std::span<u8> fpu_area;
     };
     /// Takes the startup memory and builds everything. @param heap and @param frames belong to the
-    /// partition's owner
+    /// partition's owner. @param near_node  its processor's: the memory comes from there if there is room
     static Result<Guest*, mm::GuestMemoryRefusal> create(PartitionConfig const&, HostParts&, GuestEvents&,
                                                          mm::KernelHeap& heap, mm::OwnedFrames& frames,
-                                                         mm::Owner owner, u16 tag);
+                                                         mm::Owner owner, u16 tag, u32 near_node);
     static void destroy(Guest*, HostParts&);
 
     Guest(PartitionConfig const&, HostParts&, GuestEvents&, Parts const&);

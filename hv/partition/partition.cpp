@@ -197,7 +197,7 @@ void Partition::try_start(Cpu& cpu) {
         return;
     }
     auto const made =
-        Guest::create(config_, host_, *this, heap_, frames_, owner(), static_cast<u16>(id_ + 1));
+        Guest::create(config_, host_, *this, heap_, frames_, owner(), static_cast<u16>(id_ + 1), cpu.node);
     if (made) {
         guest_ = made.value();
         boot(cpu);

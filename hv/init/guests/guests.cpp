@@ -2,6 +2,7 @@
 #include "hv/init/guests/guests.hpp"
 #include "hv/arch/ops/cpu_ops.hpp"
 #include "hv/base/log.hpp"
+#include "hv/core/cpu_choice.hpp"
 #include "hv/init/cpu/machine_end.hpp"
 #include "hv/init/cpu/provoke.hpp"
 #include "hv/init/cpu/serial_console.hpp"
@@ -93,6 +94,8 @@ struct GuestHost {
     std::optional<partition::PartitionSet> set;
     std::optional<DebuggerLine> debugger;
     Scheduler* schedulers[kMaxPhysicalCpus] = {};
+    /// Startup memory of the partitions that are placed on each node's CPUs.
+    u64 promised_pages[mm::FrameTable::kMaxNodes] = {};
     bool ended_told = false;
 };
 
@@ -166,12 +169,27 @@ u32 guest_physical_bits() {
     return bits < 36 ? 36 : bits > 46 ? 46 : bits;
 }
 
-u32 place(GuestHost& host) {
+/// What a CPU's node has left; those placed there before have not started yet. Some nodes have no memory.
+u64 room_pages(GuestHost const& host, u32 node) {
+    if (node >= host.machine.frames.node_count()) {
+        return 0;
+    }
+    u64 const free = host.machine.frames.free_pages(node), promised = host.promised_pages[node];
+    return free > promised ? free - promised : 0;
+}
+
+/// Chooses the CPU for a partition with so much startup memory, which comes from that CPU's node if it can.
+u32 place(GuestHost& host, u64 startup_pages) {
+    auto const cpus = host.machine.services.cpus();
+    auto const offer = [&](u32 i) {
+        return CpuOffer{host.schedulers[i]->load(), room_pages(host, cpus[i]->node)};
+    };
     u32 best = 0;
-    for (u32 i = 1; i < host.machine.services.cpus().size(); ++i) {
-        if (host.schedulers[i]->load() < host.schedulers[best]->load()) {
-            best = i;
-        }
+    for (u32 i = 1; i < cpus.size(); ++i) {
+        best = is_better(offer(i), offer(best)) ? i : best;
+    }
+    if (u32 const node = cpus[best]->node; node < host.machine.frames.node_count()) {
+        host.promised_pages[node] += startup_pages;
     }
     return best;
 }
@@ -207,7 +225,7 @@ void make_schedulers(GuestHost& host) {
 
 void make_partitions(GuestHost& host) {
     for (u32 i = 0; i < host.config.partition_count; ++i) {
-        u32 const cpu = place(host);
+        u32 const cpu = place(host, host.config.partitions[i].memory.startup_mib * (MiB / kPageBytes));
         auto* const p =
             mm::make<Partition>(host.heap, host.config.partitions[i], *host.parts, static_cast<u16>(i), cpu);
         if (p == nullptr || !host.schedulers[cpu]->add(*p)) {

@@ -231,6 +231,33 @@ TEST_CASE("a partition that does not fit is refused with the numbers", "[mm][gue
               RangeError::OutOfFrames); // not from the other node
         CHECK_MEMORY(m, p.memory);
     }
+    for (u32 const near : {0u, 1u, 2u, kAnyNode}) { // there is no node 2
+        one_node.near_node = near;
+        u32 const emptiest = m.frames->free_pages(1) > m.frames->free_pages(0) ? 1 : 0;
+        Partition<Ept> p{*m.frames, one_node};
+        REQUIRE(p.created.ok());
+        CHECK(p->node() == (near < 2 ? near : emptiest));
+        GuestMemoryConfig beside = one_node;
+        beside.owner = partition_owner(1);
+        beside.near_node = p->node();
+        Partition<Ept> other{*m.frames, beside};
+        REQUIRE(other.created.ok());
+        CHECK(other->node() == 1 - p->node()); // the near one has no room any more
+    }
+    for (u32 const near : {0u, 1u}) { // as much as it needs, and nothing for its tables
+        u64 const exact = one_node.startup_bytes / kPage - 32;
+        while (m.frames->free_pages(near) > exact) {
+            unsigned const order = m.frames->free_pages(near) - exact >= 512 ? 9 : 0;
+            auto const at = m.frames->allocate(order, near, m.kHolder, FrameKind::Data);
+            REQUIRE(at.ok());
+            m.held.push_back({at.value(), order});
+        }
+        one_node.near_node = near;
+        Partition<Ept> p{*m.frames, one_node};
+        REQUIRE(p.created.ok());
+        CHECK(p->node() == 1 - near);
+        m.let_go();
+    }
     m.frames->set_reserve(400 * 256);
     Partition<Ept> p{*m.frames, sized(120 * MiB, 120 * MiB)};
     REQUIRE_FALSE(p.created.ok()); // the reserve is not for guests
